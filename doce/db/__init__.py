@@ -1,0 +1,1 @@
+"""Where doce keeps its rows: connection, models, numbered migrations."""

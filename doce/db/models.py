@@ -1,0 +1,218 @@
+"""The tables as peewee models. Rows never leave the `store` module of their domain.
+
+The migrations are what makes the tables; a test checks that the two agree. Times are epoch milliseconds UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import peewee as pw
+
+from doce.db.connection import database
+
+
+class Row(pw.Model):
+    """A table of doce."""
+
+    class Meta:
+        database = database
+        legacy_table_names = False
+
+
+class User(Row):
+    id = pw.TextField(primary_key=True)
+    name = pw.TextField()
+    password = pw.TextField(null=True)
+    role = pw.TextField()
+    created_at = pw.IntegerField()
+
+    class Meta:
+        table_name = "users"
+
+
+class ApiToken(Row):
+    id = pw.TextField(primary_key=True)
+    user_id = pw.TextField()
+    name = pw.TextField()
+    hash = pw.TextField()
+    created_at = pw.IntegerField()
+    last_used_at = pw.IntegerField(null=True)
+    revoked_at = pw.IntegerField(null=True)
+
+    class Meta:
+        table_name = "api_tokens"
+
+
+class InstanceSetting(Row):
+    key = pw.TextField(primary_key=True)
+    value = pw.TextField()
+
+    class Meta:
+        table_name = "instance_settings"
+
+
+class Project(Row):
+    id = pw.TextField(primary_key=True)
+    owner_user_id = pw.TextField()
+    name = pw.TextField()
+    slug = pw.TextField()
+    description = pw.TextField(default="")
+    prompt = pw.TextField()
+    template = pw.TextField()
+    status = pw.TextField()
+    error = pw.TextField(null=True)
+    error_hint = pw.TextField(null=True)
+    #: ``provider/model``
+    model = pw.TextField()
+    preview_port = pw.IntegerField(null=True)
+    opencode_port = pw.IntegerField(null=True)
+    path = pw.TextField()
+    bootstrap_session_id = pw.TextField(null=True)
+    production_port = pw.IntegerField(null=True)
+    production_error = pw.TextField(null=True)
+    stopped_by_user = pw.BooleanField(default=False)
+    last_viewed_at = pw.IntegerField(null=True)
+    created_at = pw.IntegerField()
+    updated_at = pw.IntegerField()
+    deleted_at = pw.IntegerField(null=True)
+
+    class Meta:
+        table_name = "projects"
+
+
+class Prompt(Row):
+    id = pw.TextField(primary_key=True)
+    project_id = pw.TextField()
+    user_id = pw.TextField(null=True)
+    session_id = pw.TextField(null=True)
+    text = pw.TextField()
+    model = pw.TextField(null=True)
+    state = pw.TextField()
+    position = pw.IntegerField()
+    #: OpenCode's id of the user message, minted by doce and recorded before the call.
+    message_id = pw.TextField(null=True)
+    error = pw.TextField(null=True)
+    created_at = pw.IntegerField()
+    sent_at = pw.IntegerField(null=True)
+    finished_at = pw.IntegerField(null=True)
+
+    class Meta:
+        table_name = "prompts"
+
+
+class Attachment(Row):
+    id = pw.TextField(primary_key=True)
+    project_id = pw.TextField()
+    prompt_id = pw.TextField(null=True)
+    name = pw.TextField()
+    mime = pw.TextField()
+    size = pw.IntegerField()
+    created_at = pw.IntegerField()
+
+    class Meta:
+        table_name = "attachments"
+
+
+class Usage(Row):
+    id = pw.AutoField()
+    project_id = pw.TextField()
+    prompt_id = pw.TextField(null=True)
+    user_id = pw.TextField(null=True)
+    provider = pw.TextField()
+    model = pw.TextField()
+    purpose = pw.TextField(default="turn")
+    input_tokens = pw.IntegerField(default=0)
+    output_tokens = pw.IntegerField(default=0)
+    cached_tokens = pw.IntegerField(default=0)
+    #: US dollars
+    cost = pw.FloatField(default=0)
+    estimated = pw.BooleanField(default=False)
+    at = pw.IntegerField()
+
+    class Meta:
+        table_name = "usage"
+
+
+class GatewayToken(Row):
+    project_id = pw.TextField(primary_key=True)
+    generation = pw.IntegerField()
+    revoked_at = pw.IntegerField(null=True)
+    created_at = pw.IntegerField()
+
+    class Meta:
+        table_name = "gateway_tokens"
+
+
+class Job(Row):
+    id = pw.AutoField()
+    type = pw.TextField()
+    state = pw.TextField()
+    project_id = pw.TextField(null=True)
+    user_id = pw.TextField(null=True)
+    payload = pw.TextField()
+    priority = pw.IntegerField(default=0)
+    attempts = pw.IntegerField(default=0)
+    max_attempts = pw.IntegerField(default=3)
+    run_at = pw.IntegerField()
+    locked_by = pw.TextField(null=True)
+    lease_expires_at = pw.IntegerField(null=True)
+    dedupe_key = pw.TextField(null=True)
+    cancel_requested_at = pw.IntegerField(null=True)
+    last_error = pw.TextField(null=True)
+    created_at = pw.IntegerField()
+    updated_at = pw.IntegerField()
+    started_at = pw.IntegerField(null=True)
+    finished_at = pw.IntegerField(null=True)
+
+    class Meta:
+        table_name = "jobs"
+
+
+class JobLog(Row):
+    id = pw.AutoField()
+    job_id = pw.IntegerField()
+    level = pw.TextField()
+    message = pw.TextField()
+    at = pw.IntegerField()
+
+    class Meta:
+        table_name = "job_logs"
+
+
+class Event(Row):
+    seq = pw.AutoField()
+    project_id = pw.TextField(null=True)
+    type = pw.TextField()
+    session_id = pw.TextField(null=True)
+    prompt_id = pw.TextField(null=True)
+    payload = pw.TextField()
+    source_key = pw.TextField(null=True)
+    at = pw.IntegerField()
+
+    class Meta:
+        table_name = "events"
+
+
+class Lease(Row):
+    name = pw.TextField(primary_key=True)
+    holder = pw.TextField()
+    expires_at = pw.IntegerField()
+
+    class Meta:
+        table_name = "leases"
+
+
+class Port(Row):
+    port = pw.IntegerField(primary_key=True)
+    project_id = pw.TextField()
+    service = pw.TextField()
+    created_at = pw.IntegerField()
+
+    class Meta:
+        table_name = "ports"
+
+
+def as_dict(row: Row) -> dict[str, Any]:
+    """The columns of `row` by name."""
+    return {name: getattr(row, name) for name in row._meta.fields}

@@ -1,0 +1,111 @@
+"""Every constant that somebody may want to change, in one frozen model.
+
+Each field is the variable ``DOCE_<NAME>``. No other module reads the environment; an unknown ``DOCE_*`` name is an
+error, so that a typing mistake does not silently mean the default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from doce.errors import BadRequest
+
+PREFIX = "DOCE_"
+
+#: Variables that only the client (CLI, notebook, scripts) reads; see `client_environment`.
+CLIENT_NAMES = {"DOCE_URL", "DOCE_TOKEN"}
+
+
+class Settings(BaseModel):
+    """doce's settings. Read once at start; see the description of each field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Path = Field(Path("data"), description="Folder of everything doce keeps: database, projects, releases, logs.")
+    cache: Path = Field(Path.home() / ".cache" / "doce", description="Folder of downloaded tools and dependency stores; safe to delete.")
+    bind: str = Field("127.0.0.1", description="Address doce and previews listen on.")
+    port: int = Field(8420, ge=0, le=65535, description="Port of doce itself; 0 takes a free one.")
+    public_url: str | None = Field(None, description="Address people use to reach this doce, when it is not http://<bind>:<port>.")
+    gateway_port: int = Field(0, ge=0, le=65535, description="Port of the model gateway; 0 takes a free one once and keeps it.")
+    runtime: Literal["process", "docker"] | None = Field(
+        None, description="What runs projects. Not set: `process`, and only with the rehearsal model."
+    )
+    workers: int = Field(4, ge=0, le=20, description="Jobs run at the same time in this process; 0 leaves them to `doce worker`.")
+    model: str = Field("rehearsal/site-builder", description="Model of new projects, as provider/model.")
+    openrouter_key: SecretStr | None = Field(None, description="Key of OpenRouter; makes its models available.")
+    openai_base_url: str | None = Field(None, description="Base URL of any OpenAI-compatible provider, ending in /v1.")
+    openai_key: SecretStr | None = Field(None, description="Key for DOCE_OPENAI_BASE_URL.")
+    template: str = Field("static", description="Template of new projects.")
+    preview_ports: tuple[int, int] = Field((41000, 41999), description="First and last port given to previews.")
+    opencode_ports: tuple[int, int] = Field((42000, 42999), description="First and last port given to coding agents.")
+    ready_timeout_s: float = Field(300, gt=0, description="How long a project may take to become ready (seconds).")
+    min_free_mb: int = Field(1024, ge=0, description="Free disk (MiB) below which agents are stopped and nothing is started.")
+    lease_s: float = Field(60, gt=0, description="How long a running job is believed alive without a sign (seconds).")
+    heartbeat_s: float = Field(5, gt=0, description="How often a running job gives a sign (seconds).")
+    job_history_days: int = Field(7, ge=1, description="Days after which finished jobs are removed.")
+    stop_grace_s: float = Field(8, gt=0, description="How long running jobs get when doce stops (seconds).")
+    reconcile_s: float = Field(30, gt=0, description="How often rows are compared with what really runs (seconds).")
+    keepalive_s: float = Field(15, gt=0, description="How often an idle stream sends a comment (seconds).")
+    slow_viewer_s: float = Field(10, gt=0, description="How long a viewer may not read before it is cut off (seconds).")
+    question_timeout_s: float = Field(600, gt=0, description="How long a permission or question waits for an answer (seconds).")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least important log line that is written.")
+    fault: str | None = Field(None, description="Tests only: the fault points to trip, as name=action; see doce.testing.faults.")
+
+    @property
+    def database(self) -> Path:
+        return self.data / "db.sqlite"
+
+    @property
+    def projects(self) -> Path:
+        return self.data / "projects"
+
+
+def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Settings from the environment, with `overrides` (of the command line) on top.
+
+    Raises BadRequest naming the variable for an unknown ``DOCE_*`` name or a value of the wrong kind.
+    """
+    environ = os.environ if environ is None else environ
+    known = {PREFIX + name.upper(): name for name in Settings.model_fields}
+    values: dict[str, Any] = {}
+    for variable, value in environ.items():
+        if not variable.startswith(PREFIX) or variable in CLIENT_NAMES:
+            continue
+        if variable not in known:
+            near = difflib.get_close_matches(variable, known, n=1)
+            raise BadRequest(
+                f"{variable} is not a setting of doce.",
+                hint=f"Did you mean {near[0]}?" if near else "`doce settings` lists them; unset the variable.",
+            )
+        values[known[variable]] = _ports(value) if known[variable].endswith("_ports") else value
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise BadRequest(f"{PREFIX}{name.upper()} is not valid: {first['msg']}.", hint=Settings.model_fields[name].description) from None
+
+
+def client_environment(environ: Mapping[str, str] | None = None) -> tuple[str | None, SecretStr | None]:
+    """DOCE_URL and DOCE_TOKEN: which doce a client talks to, and as whom."""
+    environ = os.environ if environ is None else environ
+    token = environ.get("DOCE_TOKEN")
+    return environ.get("DOCE_URL") or None, SecretStr(token) if token else None
+
+
+def machine_path(environ: Mapping[str, str] | None = None) -> str:
+    """PATH of this machine: where tools are looked for. The only other variable doce reads."""
+    return (os.environ if environ is None else environ).get("PATH", os.defpath)
+
+
+def _ports(text: str) -> tuple[int, int] | str:
+    """``41000-41999`` as a pair; anything else is left for the model to refuse."""
+    first, dash, last = text.partition("-")
+    return (int(first), int(last)) if dash and first.isdigit() and last.isdigit() else text
