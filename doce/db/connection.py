@@ -6,8 +6,10 @@ file and other durability (the event writer's) comes from `connect`.
 
 from __future__ import annotations
 
+import collections
+import threading
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import peewee
 
@@ -19,13 +21,56 @@ database = peewee.DatabaseProxy()
 BUSY_TIMEOUT_S = 10
 
 
-def connect(path: Path, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> peewee.SqliteDatabase:
+#: One lock a file: the writers of this process stand in line here.
+_gates: collections.defaultdict[str, threading.Lock] = collections.defaultdict(threading.Lock)
+
+
+class Database(peewee.SqliteDatabase):
+    """SQLite whose writers of one process wait for each other on a lock.
+
+    SQLite's own way of waiting is to sleep for 1, 2, 5 … 100 ms and look again; with a handful of threads that write, the
+    sleeps and not the disk decide how long an enqueue takes. Other processes still meet at SQLite's lock.
+    """
+
+    def __init__(self, database: str, **options: Any) -> None:
+        super().__init__(database, **options)
+        self._gate = _gates[database]
+        self._inside = threading.local()
+
+    def begin(self, lock_type: str | None = None) -> None:
+        if not self._gate.acquire(timeout=BUSY_TIMEOUT_S):
+            raise peewee.OperationalError("database is locked")
+        self._inside.it = True
+        try:
+            super().begin(lock_type)
+        except BaseException:
+            self._leave()
+            raise
+
+    def commit(self) -> None:
+        # A commit that fails is followed by a rollback, which leaves.
+        super().commit()
+        self._leave()
+
+    def rollback(self) -> None:
+        try:
+            super().rollback()
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        if getattr(self._inside, "it", False):
+            self._inside.it = False
+            self._gate.release()
+
+
+def connect(path: Path, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> Database:
     """A lazily opened database on `path`.
 
     FULL survives a power cut, NORMAL (in WAL mode) survives kill -9 but may lose the last commits to a power cut.
     IMMEDIATE: a deferred transaction that writes late fails at once with "database is locked", whatever the time-out.
     """
-    return peewee.SqliteDatabase(
+    return Database(
         str(path),
         pragmas={"journal_mode": "wal", "synchronous": synchronous, "foreign_keys": 1, "cache_size": -4000, "wal_autocheckpoint": 1000},
         timeout=BUSY_TIMEOUT_S,
@@ -33,7 +78,7 @@ def connect(path: Path, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> peew
     )
 
 
-def open_database(path: Path) -> peewee.SqliteDatabase:
+def open_database(path: Path) -> Database:
     """Bind the models to `path`, made if absent, and bring its tables up to date."""
     path.parent.mkdir(parents=True, exist_ok=True)
     db = connect(path)

@@ -61,6 +61,8 @@ class Project(Row):
     prompt = pw.TextField()
     template = pw.TextField()
     status = pw.TextField()
+    #: What the pipeline is doing, in words a person reads.
+    step = pw.TextField(null=True)
     error = pw.TextField(null=True)
     error_hint = pw.TextField(null=True)
     #: ``provider/model``
@@ -93,6 +95,9 @@ class Prompt(Row):
     #: OpenCode's id of the user message, minted by doce and recorded before the call.
     message_id = pw.TextField(null=True)
     error = pw.TextField(null=True)
+    #: Who asked for the running turn to end, and when.
+    stopped_by = pw.TextField(null=True)
+    stop_requested_at = pw.IntegerField(null=True)
     created_at = pw.IntegerField()
     sent_at = pw.IntegerField(null=True)
     finished_at = pw.IntegerField(null=True)
@@ -154,6 +159,7 @@ class Job(Row):
     priority = pw.IntegerField(default=0)
     attempts = pw.IntegerField(default=0)
     max_attempts = pw.IntegerField(default=3)
+    polls = pw.IntegerField(default=0)
     run_at = pw.IntegerField()
     locked_by = pw.TextField(null=True)
     lease_expires_at = pw.IntegerField(null=True)

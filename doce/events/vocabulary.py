@@ -318,7 +318,7 @@ class ProjectStatusChanged(Payload):
     hint: str | None = None
 
 
-class ProjectRenamed(Payload):
+class ProjectUpdated(Payload):
     """A project has another name or model."""
 
     type = "project.updated"

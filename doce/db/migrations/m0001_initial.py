@@ -15,7 +15,7 @@ CREATE TABLE api_tokens (
 CREATE TABLE instance_settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE projects (
     id TEXT PRIMARY KEY, owner_user_id TEXT NOT NULL REFERENCES users(id), name TEXT NOT NULL, slug TEXT NOT NULL,
-    description TEXT NOT NULL DEFAULT '', prompt TEXT NOT NULL, template TEXT NOT NULL, status TEXT NOT NULL,
+    description TEXT NOT NULL DEFAULT '', prompt TEXT NOT NULL, template TEXT NOT NULL, status TEXT NOT NULL, step TEXT,
     error TEXT, error_hint TEXT, model TEXT NOT NULL, preview_port INTEGER, opencode_port INTEGER, path TEXT NOT NULL,
     bootstrap_session_id TEXT, production_port INTEGER, production_error TEXT,
     stopped_by_user INTEGER NOT NULL DEFAULT 0, last_viewed_at INTEGER,
@@ -26,7 +26,7 @@ CREATE INDEX project_owner ON projects(owner_user_id, created_at) WHERE deleted_
 CREATE TABLE prompts (
     id TEXT PRIMARY KEY, project_id TEXT NOT NULL REFERENCES projects(id), user_id TEXT REFERENCES users(id),
     session_id TEXT, text TEXT NOT NULL, model TEXT, state TEXT NOT NULL, position INTEGER NOT NULL, message_id TEXT UNIQUE,
-    error TEXT, created_at INTEGER NOT NULL, sent_at INTEGER, finished_at INTEGER
+    error TEXT, stopped_by TEXT, stop_requested_at INTEGER, created_at INTEGER NOT NULL, sent_at INTEGER, finished_at INTEGER
 );
 CREATE INDEX prompt_queue ON prompts(project_id, position) WHERE state = 'queued';
 CREATE UNIQUE INDEX prompt_active ON prompts(project_id) WHERE state IN ('sending', 'sent');
@@ -49,9 +49,9 @@ CREATE TABLE gateway_tokens (
 CREATE TABLE jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT NOT NULL, state TEXT NOT NULL, project_id TEXT, user_id TEXT,
     payload TEXT NOT NULL, priority INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
-    max_attempts INTEGER NOT NULL DEFAULT 3, run_at INTEGER NOT NULL, locked_by TEXT, lease_expires_at INTEGER,
-    dedupe_key TEXT, cancel_requested_at INTEGER, last_error TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
-    started_at INTEGER, finished_at INTEGER
+    max_attempts INTEGER NOT NULL DEFAULT 3, polls INTEGER NOT NULL DEFAULT 0, run_at INTEGER NOT NULL,
+    locked_by TEXT, lease_expires_at INTEGER, dedupe_key TEXT, cancel_requested_at INTEGER, last_error TEXT,
+    created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, started_at INTEGER, finished_at INTEGER
 );
 CREATE INDEX job_ready ON jobs(priority DESC, run_at, id) WHERE state = 'queued';
 CREATE INDEX job_due ON jobs(run_at) WHERE state = 'queued';
@@ -71,6 +71,7 @@ CREATE TABLE events (
 );
 CREATE UNIQUE INDEX event_source ON events(project_id, source_key) WHERE source_key IS NOT NULL;
 CREATE INDEX event_project ON events(project_id, seq);
+CREATE INDEX event_type ON events(project_id, type, seq);
 CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, expires_at INTEGER NOT NULL);
 CREATE TABLE ports (
     port INTEGER PRIMARY KEY, project_id TEXT NOT NULL, service TEXT NOT NULL, created_at INTEGER NOT NULL

@@ -1,0 +1,1 @@
+"""Projects: what a person asked for, its workspace, and the prompts of its agent."""
