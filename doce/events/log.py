@@ -15,7 +15,7 @@ from typing import Any
 from doce.db.connection import database
 from doce.events.vocabulary import Payload
 
-COLUMNS = "seq, project_id, type, session_id, prompt_id, payload, at"
+COLUMNS = "seq, project_id, type, session_id, prompt_id, payload, at, source_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class Event:
     prompt_id: str | None
     payload_json: str
     at: int
+    #: Names the fact within its project, so that it is logged once.
+    source_key: str | None = None
 
     @property
     def payload(self) -> dict[str, Any]:

@@ -1,0 +1,197 @@
+"""docker.composeUp, docker.waitReady, docker.ensureRunning, docker.stop: the services of a project, on any runtime."""
+
+from __future__ import annotations
+
+import logging
+
+from doce.errors import DoceError
+from doce.health import ready
+from doce.ports import PortTaken, move, reserve
+from doce.projects.stack import OPENCODE, PREVIEW
+from doce.projects.status import ProjectStatus, PromptState
+from doce.projects.views import ProjectView
+from doce.queue.context import JobContext
+from doce.queue.enqueue import enqueue
+from doce.queue.handlers.work import Work
+from doce.queue.interrupts import Permanent
+from doce.queue.types import (
+    DockerComposeUp,
+    DockerEnsureRunning,
+    DockerStop,
+    DockerWaitReady,
+    OpencodeSendUserPrompt,
+    OpencodeSessionCreate,
+)
+from doce.stacks.logs import LogFile
+from doce.stacks.runtime import ServiceState
+from doce.testing import faults
+
+logger = logging.getLogger(__name__)
+
+#: First and longest pause between two looks at a project that starts.
+FIRST_LOOK_MS, LAST_LOOK_MS = 100, 1000
+
+
+def compose_up(work: Work, context: JobContext, payload: DockerComposeUp | DockerEnsureRunning) -> None:
+    """Start what is missing or changed, then wait in jobs of their own."""
+    project = work.store.get(payload.project_id)
+    if project.status not in (
+        ProjectStatus.STARTING,
+        ProjectStatus.RUNNING,
+        ProjectStatus.ERROR,
+        ProjectStatus.STOPPED,
+        ProjectStatus.CREATED,
+    ):
+        return
+    layout = work.layout(project.id)
+    tell = LogFile(layout.log_file)
+
+    def step(text: str) -> None:
+        context.throw_if_cancel_requested()
+        work.store.set_status(project.id, ProjectStatus.STARTING, step=text)
+
+    step("looking for tools")
+    work.tools.prepare(project.template, layout, step)
+    project = _with_ports(work, project)
+    step("starting services")
+    work.runtime.available()
+    try:
+        work.runtime.up(
+            work.stacks.of(project), report=lambda line: tell.append("host", line + "\n"), cancelled=context.throw_if_cancel_requested
+        )
+    except PortTaken as taken:
+        _move_port(work, project, taken.service)
+        context.log(f"port {taken.port} was taken by somebody else; trying another")
+        context.reschedule(FIRST_LOOK_MS)
+    faults.point("docker.up")
+    with context.finishing():
+        work.store.set_status(project.id, ProjectStatus.STARTING, step="waiting for preview and agent")
+        enqueue(DockerWaitReady(project_id=project.id, started_at=work.clock.now_ms()), user_id=context.job.user_id, clock=work.clock)
+
+
+def _with_ports(work: Work, project: ProjectView) -> ProjectView:
+    if project.preview_port and project.opencode_port:
+        return project
+    work.store.update(
+        project.id,
+        preview_port=reserve(project.id, PREVIEW, work.settings.preview_ports),
+        opencode_port=reserve(project.id, OPENCODE, work.settings.opencode_ports),
+    )
+    return work.store.get(project.id)
+
+
+def _move_port(work: Work, project: ProjectView, service: str) -> None:
+    if service == PREVIEW:
+        work.store.update(project.id, preview_port=move(project.id, PREVIEW, work.settings.preview_ports))
+    else:
+        work.store.update(project.id, opencode_port=move(project.id, OPENCODE, work.settings.opencode_ports))
+
+
+def wait_ready(work: Work, context: JobContext, payload: DockerWaitReady) -> None:
+    """One look: are preview and agent ready? If not, look again soon, until it took too long."""
+    project = work.store.get(payload.project_id)
+    if project.status is not ProjectStatus.STARTING:
+        return
+    if dead := [state for state in work.runtime.ps(project.id) if state.state == "exited"]:
+        _bury(work, context, project, dead)
+        return
+    looks = {name: ready(probe, port) for name, (probe, port) in work.stacks.probes(project).items()}
+    waiting = [name for name, look in looks.items() if not look.ok]
+    elapsed = work.clock.now_ms() - payload.started_at
+    if not waiting:
+        context.log(f"ready after {elapsed / 1000:.1f} s")
+        _go_on(work, context, project)
+        return
+    if elapsed > work.settings.ready_timeout_s * 1000:
+        reasons = ", ".join(f"{name}: {looks[name].reason}" for name in waiting)
+        raise Permanent(
+            f"{project.name} did not become ready in {work.settings.ready_timeout_s:.0f} s ({reasons}). {_last_line(work, project)}"
+        )
+    work.store.set_status(project.id, ProjectStatus.STARTING, step=f"waiting for {' and '.join(_SHOWN[name] for name in waiting)}")
+    context.reschedule(max(FIRST_LOOK_MS, min(LAST_LOOK_MS, elapsed // 5)))
+
+
+_SHOWN = {PREVIEW: "the preview", OPENCODE: "the agent"}
+
+
+def _bury(work: Work, context: JobContext, project: ProjectView, dead: list[ServiceState]) -> None:
+    """A service that ended will not become ready. One that lost its port to somebody gets another and a new start."""
+    last = _last_line(work, project)
+    if not any(sign in last.lower() for sign in ("eaddrinuse", "address already in use", "port is taken", "is already in use")):
+        raise Permanent(f"{_ended(dead[0])} {last}".strip())
+    for state in dead:
+        _move_port(work, project, state.service)
+    context.log("a port was taken by somebody else; trying another")
+    with context.finishing():
+        enqueue(DockerComposeUp(project_id=project.id, reason="user"), user_id=context.job.user_id, clock=work.clock)
+
+
+def _ended(state: ServiceState) -> str:
+    how = f"with exit code {state.exit_code}" if state.exit_code is not None else "by itself"
+    shown = _SHOWN.get(state.service, state.service)
+    return f"{shown[0].upper()}{shown[1:]} ended {how} instead of becoming ready."
+
+
+def _last_line(work: Work, project: ProjectView) -> str:
+    """The last useful line that the services wrote."""
+    text = LogFile(work.layout(project.id).log_file).read().text
+    lines = [line for line in text.splitlines() if line.startswith("[app]") and len(line) > 8]
+    telling = [
+        line
+        for line in lines
+        if any(word in line.lower() for word in ("error", "eaddr", "cannot", "failed", "fatal", "denied", "not found"))
+    ]
+    last = (telling or lines)[-1:] or [""]
+    return f"Its log says: {last[0].removeprefix('[app]').strip()[:300]}" if last[0] else ""
+
+
+def _go_on(work: Work, context: JobContext, project: ProjectView) -> None:
+    with context.finishing():
+        work.store.set_status(project.id, ProjectStatus.RUNNING)
+        if project.bootstrap_session_id is None:
+            enqueue(OpencodeSessionCreate(project_id=project.id), user_id=context.job.user_id, clock=work.clock)
+        else:
+            enqueue(OpencodeSendUserPrompt(project_id=project.id), user_id=context.job.user_id, clock=work.clock)
+
+
+def ensure_running(work: Work, context: JobContext, payload: DockerEnsureRunning) -> None:
+    """Bring back what should run. A project that a person stopped stays so until a person acts."""
+    project = work.store.get(payload.project_id)
+    if project.stopped_by_user and payload.reason == "presence":
+        return
+    states = work.runtime.ps(project.id)
+    if project.status is ProjectStatus.RUNNING and len(states) >= 2 and all(state.state == "running" for state in states):
+        return
+    compose_up(work, context, payload)
+
+
+def stop(work: Work, context: JobContext, payload: DockerStop) -> None:
+    """End the turn, then the services. Files, versions and production stay."""
+    project = work.store.get(payload.project_id)
+    active = work.prompts.active(project.id)
+    if payload.reason == "idle" and (active or work.prompts.next(project.id) or project.status is not ProjectStatus.RUNNING):
+        return
+    if project.status is ProjectStatus.STOPPED:
+        return
+    if project.status is not ProjectStatus.STOPPING:
+        work.store.set_status(project.id, ProjectStatus.STOPPING, step="stopping")
+    if active:
+        work.prompts.request_stop(active.id, context.job.user_id)
+        _abort(work, project)
+    work.runtime.stop(project.id)
+    LogFile(work.layout(project.id).log_file).append("host", "stopped\n")
+    faults.point("docker.stop")
+    if active:
+        work.prompts.end(active.id, PromptState.STOPPED)
+    with context.finishing():
+        work.tokens.revoke(project.id)
+        work.store.set_status(project.id, ProjectStatus.STOPPED)
+
+
+def _abort(work: Work, project: ProjectView) -> None:
+    """Beside the critical path: the agent is ended anyway; asked first, it keeps the text it has."""
+    try:
+        if project.bootstrap_session_id:
+            work.stacks.agent(project).abort(project.bootstrap_session_id)
+    except DoceError as error:
+        logger.info("the agent could not be asked to stop", extra={"project_id": project.id, "cause": str(error)})

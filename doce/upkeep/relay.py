@@ -1,0 +1,193 @@
+"""The relay: one reader of a project's agent, whoever watches. Agent's stream → normalised → event log.
+
+The stream is a hint, the message list is the truth: after each connect the two are compared and what the log lacks is
+appended. A turn's end is found here, so a prompt completes with nobody watching.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from doce.clock import Clock
+from doce.db import leases
+from doce.errors import DoceError
+from doce.events import log as events
+from doce.events.vocabulary import (
+    PermissionRequested,
+    PermissionResolved,
+    QuestionRequested,
+    QuestionResolved,
+    parse,
+)
+from doce.events.writer import EventWriter, Pending
+from doce.opencode.client import OpenCode
+from doce.opencode.normalize import normalize
+from doce.opencode.resync import Logged, Snapshot, from_log, resync
+from doce.opencode.state import Normalized, State
+from doce.opencode.stream import Connected, follow
+from doce.opencode.turns import Ended, turn_end
+from doce.projects.prompts import PromptStore
+from doce.projects.requests import answering
+from doce.projects.stack import Stacks
+from doce.projects.status import PromptState
+from doce.projects.store import ProjectStore
+from doce.projects.views import ProjectView
+from doce.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: Upstream events after which a turn may have ended.
+_TELLING = frozenset({"session.status", "session.idle", "session.error", "message.updated"})
+#: A prompt that the agent took but does not know after this long was lost on the way.
+_LOST_MS = 10_000
+_STATES = {
+    "completed": PromptState.COMPLETED,
+    "stopped": PromptState.STOPPED,
+    "failed": PromptState.FAILED,
+    "interrupted": PromptState.INTERRUPTED,
+}
+RESUME_HINT = "What it did so far is kept. Say `go on` to continue."
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a relay works with."""
+
+    settings: Settings
+    clock: Clock
+    store: ProjectStore
+    prompts: PromptStore
+    stacks: Stacks
+    writer: EventWriter
+
+
+class Relay:
+    """Reads the agent of one project until cancelled."""
+
+    def __init__(self, desk: Desk, project: ProjectView) -> None:
+        self._desk = desk
+        self._project = project
+        self._agent: OpenCode = desk.stacks.agent(project)
+        self._prompt_ids: dict[str, str | None] = {}
+        self._ended: set[str] = set()
+        self._state = State()
+
+    async def run(self) -> None:
+        """Follow the stream; reconnects by itself. Ends only when cancelled."""
+        self._state = await asyncio.to_thread(self._load)
+        async for item in follow(self._agent):
+            if isinstance(item, Connected):
+                await self._compare()
+            else:
+                await self._take(item)
+
+    async def _take(self, event: Mapping[str, Any]) -> None:
+        kind = event.get("type")
+        self._put(normalize(self._state, event))
+        if kind in _TELLING:
+            await self._settle()
+            if kind == "session.status":
+                await asyncio.to_thread(self._abort_if_wanted)
+        elif kind == "server.heartbeat":
+            await asyncio.to_thread(self._settle_lost)
+
+    async def _compare(self) -> None:
+        """After a gap: append what the log lacks."""
+        project = await asyncio.to_thread(self._desk.store.get, self._project.id)
+        if project.bootstrap_session_id is None:
+            return
+        snapshot = await asyncio.to_thread(self._snapshot, project.bootstrap_session_id)
+        self._put(resync(self._state, snapshot))
+        await self._settle()
+        await asyncio.to_thread(self._settle_lost)
+        await asyncio.to_thread(self._abort_if_wanted)
+
+    def _snapshot(self, session_id: str) -> Snapshot:
+        return self._agent.snapshot([session_id])
+
+    def _put(self, told: Iterable[Normalized]) -> None:
+        pending = [
+            Pending(self._payload(one), self._project.id, one.session_id, self._prompt_of(one.turn), one.source_key)
+            for one in told
+            if self._ours(one)
+        ]
+        if pending:
+            self._desk.writer.put(pending)
+
+    def _ours(self, one: Normalized) -> bool:
+        """The outcome of an answer that a person gives right now is logged by who carries it, with their name."""
+        if isinstance(one.payload, PermissionResolved | QuestionResolved):
+            return leases.holder(answering(one.payload.request_id), now_ms=self._desk.clock.now_ms()) is None
+        return True
+
+    def _payload(self, one: Normalized) -> Any:
+        if isinstance(one.payload, PermissionRequested | QuestionRequested):
+            expires = self._desk.clock.now_ms() + round(self._desk.settings.question_timeout_s * 1000)
+            return one.payload.model_copy(update={"expires_at": expires})
+        return one.payload
+
+    def _prompt_of(self, message_id: str | None) -> str | None:
+        """The prompt that a user message of OpenCode is."""
+        if message_id is None:
+            return None
+        known = self._prompt_ids.get(message_id)
+        if known is None:
+            prompt = self._desk.prompts.by_message(self._project.id, message_id)
+            known = self._prompt_ids[message_id] = prompt.id if prompt else None
+        return known
+
+    async def _settle(self) -> None:
+        """End the prompts whose turns have ended, after everything they said is in the log."""
+        for message_id in [turn for turn in self._state.turns if turn not in self._ended]:
+            ended = turn_end(self._state, message_id)
+            if ended is None:
+                continue
+            self._ended.add(message_id)
+            prompt_id = self._prompt_of(message_id)
+            if prompt_id:
+                await asyncio.to_thread(self._end, prompt_id, ended)
+
+    def _end(self, prompt_id: str, ended: Ended) -> None:
+        self._desk.writer.wait()
+        hint = RESUME_HINT if ended.kind == "interrupted" else None
+        self._desk.prompts.end(prompt_id, _STATES[ended.kind], reason=ended.error, hint=hint)
+
+    def _settle_lost(self) -> None:
+        """A prompt that the agent took and then forgot (killed before it wrote it down) would wait for ever."""
+        active = self._desk.prompts.active(self._project.id)
+        if active is None or active.state is not PromptState.SENT or active.message_id in self._state.turns:
+            return
+        if self._desk.clock.now_ms() - (active.sent_at or 0) > _LOST_MS:
+            self._desk.prompts.end(
+                active.id, PromptState.INTERRUPTED, reason="The agent was restarted before it began.", hint="Send the prompt again."
+            )
+
+    def _abort_if_wanted(self) -> None:
+        """A stop that came while the prompt was on its way reaches the agent as soon as it works."""
+        prompt = self._desk.prompts.wants_stop(self._project.id)
+        if prompt is None or prompt.session_id is None:
+            return
+        try:
+            self._agent.abort(prompt.session_id)
+        except DoceError as error:
+            logger.warning("the agent could not be asked to stop", extra={"project_id": self._project.id, "cause": str(error)})
+
+    def _load(self) -> State:
+        """What the log has of this project, as the normaliser remembers it."""
+        turns: dict[str | None, str | None] = {None: None}
+
+        def logged() -> Iterable[Logged]:
+            for event in events.all_after(self._project.id):
+                if not event.type.startswith("chat.") or event.type.startswith("chat.prompt."):
+                    continue
+                if event.prompt_id not in turns:
+                    prompt = self._desk.prompts.get(event.prompt_id or "")
+                    turns[event.prompt_id] = prompt.message_id
+                yield Logged(parse(event.type, event.payload), event.session_id, turns[event.prompt_id], event.source_key)
+
+        roots = [self._project.bootstrap_session_id] if self._project.bootstrap_session_id else []
+        return from_log(logged(), workspaces=(str(self._desk.stacks.of(self._project).workspace),), roots=roots)
