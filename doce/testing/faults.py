@@ -1,0 +1,91 @@
+"""Places where a test can make doce die, break or wait, named so that a test reads like the accident it is about.
+
+``DOCE_FAULT`` (settings.fault) is a comma-separated list of ``name=action``, each with an optional ``@n`` (the n-th time
+the place is passed, else the first):
+
+- ``kill``: SIGKILL to this process, as the kernel or a power cut would do it;
+- ``raise``: FaultRaised, as a bug in that place would;
+- ``pause:FILE``: make ``FILE.reached``, then wait until FILE exists. FILE may not contain a comma or ``@``.
+
+In a doce that nobody configured, a point costs one look at an empty dict.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from doce.errors import BadRequest
+
+#: Every point there is, and where it lies. A point that is not in this table cannot be configured or passed.
+POINTS: dict[str, str] = {
+    "queue.enqueued": "a job is inserted, the transaction not yet committed",
+    "queue.claim": "a worker is about to claim a job",
+    "queue.claimed": "a claim is committed, the handler has not begun",
+    "queue.worked": "the handler has done its work, the finishing transaction has not begun",
+    "queue.finish": "inside the finishing transaction, all rows changed, not committed",
+    "queue.finished": "the finishing transaction is committed",
+    "queue.release": "a stopping worker is about to give its unfinished jobs back",
+}
+
+_POLL_S = 0.01
+
+
+class FaultRaised(RuntimeError):
+    """A fault point was told to raise."""
+
+
+@dataclass
+class _Fault:
+    action: str
+    #: how many more times the point is passed before the fault trips
+    left: int
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def due(self) -> bool:
+        with self.lock:
+            self.left -= 1
+            return self.left == 0
+
+
+_faults: dict[str, _Fault] = {}
+
+
+def configure(text: str | None) -> None:
+    """Arm the faults of `text`, and only those. Raises BadRequest for a point or an action that does not exist."""
+    _faults.clear()
+    for item in filter(None, (text or "").split(",")):
+        name, equals, rest = item.strip().partition("=")
+        action, at, times = rest.partition("@")
+        if name not in POINTS or not equals or not (action in ("kill", "raise") or action.startswith("pause:")):
+            hint = f"Write name=kill, name=raise or name=pause:FILE; names: {', '.join(POINTS)}."
+            raise BadRequest(f"{item.strip()!r} is not a fault.", hint=hint)
+        if at and not (times.isdigit() and int(times) > 0):
+            raise BadRequest(f"{item.strip()!r} is not a fault: what follows @ counts from 1.")
+        _faults[name] = _Fault(action, int(times) if at else 1)
+
+
+def point(name: str) -> None:
+    """The place `name` is passed."""
+    if not _faults:
+        return
+    if name not in POINTS:
+        raise KeyError(name)
+    fault = _faults.get(name)
+    if fault is None or not fault.due():
+        return
+    if fault.action == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fault.action == "raise":
+        raise FaultRaised(f"The fault point {name} was told to raise.")
+    _wait_for(Path(fault.action.removeprefix("pause:")))
+
+
+def _wait_for(file: Path) -> None:
+    file.with_name(file.name + ".reached").touch()
+    while not file.exists():
+        time.sleep(_POLL_S)
