@@ -7,8 +7,10 @@ hooks, filters, nested repositories and links, and none of them must run as doce
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 from doce.errors import Unavailable
@@ -18,7 +20,12 @@ BRANCH = "refs/heads/main"
 TIMEOUT_S = 120
 
 #: Never part of a snapshot: what can be made again, and what may hold secrets.
-EXCLUDE = "node_modules/\n.pnpm-store/\n.astro/\ndist/\n.cache/\n.env\n.env.*\n!.env.example\n*.log\n"
+LEFT_OUT_FOLDERS = frozenset({".git", "node_modules", ".pnpm-store", ".astro", "dist", ".cache"})
+LEFT_OUT_FILES = ("*.log", ".env", ".env.*")
+KEPT_FILES = frozenset({".env.example"})
+
+#: The workspace's own .gitattributes must not change what is kept, or run anything to make it.
+ATTRIBUTES = "* -text !eol !ident !filter !diff !merge !working-tree-encoding\n"
 
 _SAFE = (
     "-c", "core.hooksPath=/dev/null",
@@ -51,16 +58,19 @@ class History:
             self._run([*self._workspace_git(), *_IDENTITY, "commit", "-q", "--no-verify", "-m", "Start from the template"])
         if not (self._layout.history / "HEAD").exists():
             self._run(["git", "init", "-q", "--bare", "-b", "main", str(self._layout.history)])
-        exclude = self._layout.history / "info" / "exclude"
-        exclude.parent.mkdir(exist_ok=True)
-        exclude.write_text(EXCLUDE)
+        attributes = self._layout.history / "info" / "attributes"
+        attributes.parent.mkdir(exist_ok=True)
+        attributes.write_text(ATTRIBUTES)
 
     def commit(self, message: str) -> str | None:
         """Keep the workspace as it is now. Returns the commit, None when nothing changed since the last.
 
         Raises Unavailable when git cannot do it (no space, say); the workspace is untouched then.
         """
-        self._git("add", "-A", "--ignore-errors", ".")
+        # Path by path: `git add` stops at a repository the agent made in a subfolder.
+        known = [path for path in self._git("ls-files", "-z").split("\0") if path]
+        present = [path for path in files(self._layout.workspace) if _keepable(path)]
+        self._git("update-index", "--add", "--remove", "--replace", "-z", "--stdin", given="\0".join({*known, *present}))
         tree = self._git("write-tree")
         parent = self.head()
         if parent and self._git("rev-parse", f"{parent}^{{tree}}") == tree:
@@ -83,14 +93,14 @@ class History:
         rows = [line.split("\t", 2) for line in listing.split("\0") if line]
         return [(path, int(added) if added != "-" else 0, int(removed) if removed != "-" else 0) for added, removed, path in rows]
 
-    def _git(self, *arguments: str) -> str:
+    def _git(self, *arguments: str, given: str = "") -> str:
         where = (f"--git-dir={self._layout.history}", f"--work-tree={self._layout.workspace}")
-        return self._run(["git", *_SAFE, *where, *arguments], cwd=self._layout.workspace).strip()
+        return self._run(["git", *_SAFE, *where, *arguments], cwd=self._layout.workspace, given=given).strip()
 
     def _workspace_git(self) -> Sequence[str]:
         return ("git", *_SAFE, "-C", str(self._layout.workspace))
 
-    def _run(self, argv: Sequence[str], cwd: Path | None = None) -> str:
+    def _run(self, argv: Sequence[str], cwd: Path | None = None, given: str = "") -> str:
         try:
             done = subprocess.run(
                 argv,
@@ -100,7 +110,8 @@ class History:
                 text=True,
                 timeout=TIMEOUT_S,
                 check=False,
-                stdin=subprocess.DEVNULL,
+                input=given,
+                errors="surrogateescape",
             )
         except FileNotFoundError as error:
             raise Unavailable("git is not installed.", hint="Install git; `doce doctor` says what else is missing.") from error
@@ -127,6 +138,31 @@ class History:
                 for what, value in (("NAME", "doce"), ("EMAIL", "doce@localhost"))
             },
         }
+
+
+def files(workspace: Path) -> Iterator[str]:
+    """Relative paths of everything a snapshot holds: files and links, no link followed."""
+    for folder, folders, names in os.walk(workspace):
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        folders[:] = sorted(name for name in folders if name not in LEFT_OUT_FOLDERS and name not in links)
+        for name in sorted([*names, *links]):
+            left_out = name in LEFT_OUT_FOLDERS or (name not in KEPT_FILES and any(fnmatch(name, pattern) for pattern in LEFT_OUT_FILES))
+            if not left_out and _is_file(Path(folder, name)):
+                yield Path(folder, name).relative_to(workspace).as_posix()
+
+
+def _is_file(path: Path) -> bool:
+    """A link or a regular file that can be read: a pipe would hang git, a socket or an unreadable file stop it."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISLNK(mode) or (stat.S_ISREG(mode) and os.access(path, os.R_OK))
+
+
+def _keepable(path: str) -> bool:
+    """Git refuses names that would mean its own folder on some file system; such a file is not kept, the others are."""
+    return not any(part.lower().rstrip(". ") in (".git", "git~1") for part in path.split("/"))
 
 
 _IDENTITY = ("-c", "user.name=doce", "-c", "user.email=doce@localhost", "-c", "commit.gpgSign=false")

@@ -48,6 +48,7 @@ MAX_DEATHS = 5
 DEATH_WINDOW_MS = 10 * 60_000
 #: First and longest pause before a dead service is started again.
 FIRST_PAUSE_MS, LAST_PAUSE_MS = 1_000, 60_000
+DIED = "The agent ended in the middle of the turn."
 #: Age at which a folder that no row knows is taken for left over, and pieces of ended messages are dropped, ms.
 ORPHAN_AGE_MS = 10 * 60_000
 PRUNE_AGE_MS = 24 * 3_600_000
