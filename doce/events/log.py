@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +92,8 @@ def append(
     With a `source_key` the same fact is logged once a project: a second append returns the first one's `seq`.
     """
     row = (project_id, payload.type, session_id, prompt_id, encode(payload), source_key, at or time.time_ns() // 1_000_000)
-    with database.atomic():
+    # One statement needs no savepoint of its own inside the caller's transaction, and every change of a job comes here.
+    with nullcontext() if database.transaction_depth() else database.atomic():
         cursor = database.execute_sql(INSERT, row)
         if cursor.rowcount == 1:
             seq = int(cursor.lastrowid)

@@ -63,7 +63,8 @@ def enqueue(
 
 _INSERT = f"""
     INSERT INTO jobs (type, state, project_id, user_id, payload, priority, max_attempts, run_at, dedupe_key, created_at, updated_at)
-    VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING {model.COLUMNS}
+    VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (dedupe_key) WHERE state IN ('queued', 'running') DO NOTHING RETURNING {model.COLUMNS}
 """
 
 
@@ -74,11 +75,11 @@ def insert(
     """Queue a job from what a row holds: `payload` is JSON, not looked at until it runs."""
     now = clock.now_ms()
     with database.atomic():
-        # The writers' lock is ours from the first statement, so nobody slips in between this look and the insert.
-        if dedupe_key is not None and (active := model.select("dedupe_key = ? AND state IN ('queued', 'running')", dedupe_key)):
-            return Enqueued(active[0], existing=True)
         row = (type_, project_id, user_id, payload, priority, max_attempts, now + delay_ms, dedupe_key, now, now)
-        job = Job.of(database.execute_sql(_INSERT, row).fetchall()[0])
+        rows = database.execute_sql(_INSERT, row).fetchall()
+        if not rows:
+            return Enqueued(model.select("dedupe_key = ? AND state IN ('queued', 'running')", dedupe_key)[0], existing=True)
+        job = Job.of(rows[0])
         model.announce(job, now)
         faults.point("queue.enqueued")
         database.after_commit(bell.work.ring)

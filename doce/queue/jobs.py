@@ -150,14 +150,12 @@ def delete(job_id: int) -> None:
 
 def purge(older_than_ms: int, *, clock: Clock = _SYSTEM) -> int:
     """Remove jobs that ended more than `older_than_ms` ago, with their logs, in short transactions; returns how many."""
-    sql = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE finished_at IS NOT NULL AND finished_at < ? LIMIT ?)"
-    before, removed = clock.now_ms() - older_than_ms, 0
-    while True:
+    sql = "SELECT id FROM jobs WHERE finished_at < ? ORDER BY id"
+    old = [row[0] for row in database.execute_sql(sql, (clock.now_ms() - older_than_ms,)).fetchall()]
+    for batch in (old[start : start + _PURGE_BATCH] for start in range(0, len(old), _PURGE_BATCH)):
         with database.atomic():
-            batch = int(database.execute_sql(sql, (before, _PURGE_BATCH)).rowcount)
-        removed += batch
-        if batch < _PURGE_BATCH:
-            return removed
+            database.execute_sql(f"DELETE FROM jobs WHERE id IN ({', '.join('?' * len(batch))})", batch)
+    return len(old)
 
 
 def pause() -> None:

@@ -54,9 +54,18 @@ def select(where: str, *values: Any) -> list[Job]:
 
 
 def move(
-    job_id: int, source: JobState, target: JobState, *, now: int, fence: str | None = None, quiet: bool = False, **columns: Any
+    job_id: int,
+    source: JobState,
+    target: JobState,
+    *,
+    now: int,
+    fence: str | None = None,
+    unasked: bool = False,
+    quiet: bool = False,
+    **columns: Any,
 ) -> Job | None:
-    """Take a job from `source` to `target`, setting `columns`; None when it is not there (any more), or not held by `fence`.
+    """Take a job from `source` to `target`, setting `columns`; None when it is not there (any more), or not held by `fence`,
+    or, with `unasked`, somebody asked it to end.
 
     `quiet` appends no event: for the looks of a job that polls, which would flood the log and tell nobody anything.
     """
@@ -68,8 +77,8 @@ def move(
     if target.terminal:
         changes["finished_at"] = now
     assignments = ", ".join(f"{column} = ?" for column in changes)
-    held = " AND locked_by = ?" if fence else ""
-    sql = f"UPDATE jobs SET {assignments} WHERE id = ? AND state = ?{held} RETURNING {COLUMNS}"
+    conditions = (" AND locked_by = ?" if fence else "") + (" AND cancel_requested_at IS NULL" if unasked else "")
+    sql = f"UPDATE jobs SET {assignments} WHERE id = ? AND state = ?{conditions} RETURNING {COLUMNS}"
     values = (*changes.values(), job_id, source.value, *((fence,) if fence else ()))
     with _transaction():
         rows = database.execute_sql(sql, values).fetchall()
@@ -129,9 +138,10 @@ def claim(owner: str, *, clock: Clock, lease_ms: int) -> Job | None:
 
 def next_run_at(now: int) -> int | None:
     """When the next job that is not due yet will be; epoch ms."""
-    sql = "SELECT run_at FROM jobs WHERE state = 'queued' AND run_at > ? ORDER BY run_at LIMIT 1"
-    row = database.execute_sql(sql, (now,)).fetchone()
-    return None if row is None else int(row[0])
+    # Looks at every queued job; an index of its own would cost each enqueue and claim more than this costs an idle thread.
+    sql = "SELECT min(run_at) FROM jobs INDEXED BY job_ready WHERE state = 'queued' AND run_at > ?"
+    due = database.execute_sql(sql, (now,)).fetchone()[0]
+    return None if due is None else int(due)
 
 
 def held(job: Job) -> Job:
@@ -145,9 +155,11 @@ def held(job: Job) -> Job:
 def finish(job: Job, *, clock: Clock) -> Job:
     """Running → succeeded. Raises LostLease, or Cancelled when somebody asked for that before: a cancel that was accepted holds."""
     with _transaction():
-        if held(job).cancel_requested_at is not None:
+        done = move(job.id, JobState.RUNNING, JobState.SUCCEEDED, now=clock.now_ms(), fence=job.locked_by, unasked=True)
+        if done is None:
+            held(job)
             raise Cancelled
-        return _settled(job, JobState.SUCCEEDED, clock)
+    return done
 
 
 def cancelled(job: Job, *, clock: Clock) -> Job:

@@ -37,6 +37,8 @@ class JobStorage(BaseStorage):  # type: ignore[misc]
         self._claims: dict[int, Job] = {}
         self._numbers = itertools.count(1)
         self._closed = False
+        #: A thread found nothing to do and waits for the bell.
+        self._idle = False
 
     def dequeue(self) -> Job | None:
         """Wait for a job and claim it; None once the storage is closed."""
@@ -52,9 +54,12 @@ class JobStorage(BaseStorage):  # type: ignore[misc]
                 if len(self._claims) < self._limit and (job := self.claim()):
                     self.keep(job)
                     return job
+                self._idle = True
                 bell.work.wait(seen, self._patience_s())
+                self._idle = False
             return None
         finally:
+            self._idle = False
             self._turn.release()
 
     def claim(self) -> Job | None:
@@ -67,7 +72,7 @@ class JobStorage(BaseStorage):  # type: ignore[misc]
 
         Only while every thread is busy: an idle one would begin it sooner.
         """
-        if self._closed or self._turn.locked() or len(self._claims) > self._limit:
+        if self._closed or self._idle or len(self._claims) > self._limit:
             return None
         return self.claim()
 

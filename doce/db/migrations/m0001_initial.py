@@ -54,12 +54,9 @@ CREATE TABLE jobs (
     created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, started_at INTEGER, finished_at INTEGER
 );
 CREATE INDEX job_ready ON jobs(priority DESC, run_at, id) WHERE state = 'queued';
-CREATE INDEX job_due ON jobs(run_at) WHERE state = 'queued';
 CREATE UNIQUE INDEX job_one_running ON jobs(project_id) WHERE state = 'running';
 CREATE UNIQUE INDEX job_dedupe ON jobs(dedupe_key) WHERE state IN ('queued', 'running');
-CREATE INDEX job_lease ON jobs(lease_expires_at) WHERE state = 'running';
 CREATE INDEX job_project ON jobs(project_id, id);
-CREATE INDEX job_finished ON jobs(finished_at) WHERE finished_at IS NOT NULL;
 CREATE TABLE job_logs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, job_id INTEGER NOT NULL REFERENCES jobs(id) ON DELETE CASCADE,
     level TEXT NOT NULL, message TEXT NOT NULL, at INTEGER NOT NULL
