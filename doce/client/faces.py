@@ -1,0 +1,227 @@
+"""`Doce` and `AsyncDoce`: the same calls and streams, without and with ``await``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+import httpx
+from httpx_sse import EventSource, SSEError
+
+from doce.client import answers, calls
+from doce.client.address import Address, find
+from doce.client.calls import Call, Method
+from doce.client.reading import Event, EventReading, LogChunk, LogReading, Patience, Reading
+from doce.errors import DoceError, Unavailable
+
+Answer = TypeVar("Answer")
+Item = TypeVar("Item")
+
+#: A stream that says nothing for three keep-alives is cut.
+STREAM_TIMEOUT = httpx.Timeout(10, read=45)
+
+
+class _Calls:
+    """What both faces can ask."""
+
+    health = Method(calls.health)
+    create = Method(calls.create)
+    projects = Method(calls.projects)
+    project = Method(calls.project)
+    chat = Method(calls.chat)
+    prompts = Method(calls.prompts)
+    stop = Method(calls.stop)
+    start = Method(calls.start)
+    delete = Method(calls.delete)
+    answer_permission = Method(calls.answer_permission)
+    answer_question = Method(calls.answer_question)
+    job = Method(calls.job)
+
+    def __init__(self, url: str | None = None, *, token: str | None = None, address: Address | None = None, timeout_s: float = 30) -> None:
+        """Talk to the doce at `url` as the owner of `token`; by default the one `find` finds. Nothing is sent yet."""
+        self.address = address or find(url, token)
+        self._options: dict[str, Any] = {
+            "base_url": self.address.url,
+            "timeout": timeout_s,
+            "headers": {"Authorization": f"Bearer {self.address.token.get_secret_value()}"} if self.address.token else {},
+            # A machine's proxy settings are not for talking to itself, and certificates cost start time where there are none.
+            "trust_env": not self.address.local,
+            "verify": self.address.url.startswith("https:"),
+        }
+
+    def _refused(self, error: BaseException) -> DoceError:
+        if isinstance(error, httpx.HTTPError | httpx.InvalidURL):
+            return answers.silence(error, self.address)
+        return Unavailable(f"What answers at {self.address.url} is not doce: it sent no event stream.", hint="Is DOCE_URL right?")
+
+    @staticmethod
+    def _request(call: Call[Any]) -> dict[str, Any]:
+        body = None if call.body is None else {name: value for name, value in call.body.items() if value is not None}
+        query = {name: value for name, value in call.query.items() if value is not None}
+        return {"method": call.method, "url": call.path, "params": query, "json": body}
+
+
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL, SSEError)
+
+
+class Doce(_Calls):
+    """A doce. Use as a context manager, or `close` it."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        address: Address | None = None,
+        timeout_s: float = 30,
+        pause: Callable[[float], None] = time.sleep,
+        patience: Callable[[], Patience] = Patience,
+    ) -> None:
+        super().__init__(url, token=token, address=address, timeout_s=timeout_s)
+        self._http = httpx.Client(**self._options)
+        self._pause, self._patience = pause, patience
+
+    def send(self, call: Call[Answer]) -> Answer:
+        """The answer to `call`. Raises the DoceError that doce raised, or Unavailable when it does not answer."""
+        try:
+            response = self._http.request(**self._request(call))
+        except _FAILURES as error:
+            raise self._refused(error) from error
+        return cast(Answer, answers.value(response, self.address))
+
+    def request(self, method: str, path: str, *, query: dict[str, Any] | None = None, body: dict[str, Any] | None = None) -> Any:
+        """The JSON answer of any address of the API."""
+        return self.send(Call[Any](method, path, query or {}, body))
+
+    def events(self, project: str, after: int | None = None, follow: bool = True) -> Generator[Event]:
+        """Events of a project after seq `after` (None: all), each once and in order, also across cuts of the connection.
+
+        With `follow` it waits for more, until the project is deleted or doce is away for a minute (Unavailable).
+        """
+        return self._follow(EventReading(project, after or 0, follow))
+
+    def logs(self, project: str, offset: int | None = None, follow: bool = True) -> Generator[LogChunk]:
+        """The project's log from byte `offset` (None: its last 64,000 bytes)."""
+        return self._follow(LogReading(project, offset, follow))
+
+    def _follow(self, reading: Reading[Item]) -> Generator[Item]:
+        patience = self._patience()
+        while True:
+            cut: DoceError | None = None
+            try:
+                with self._stream(reading) as source:
+                    reading.connected()
+                    patience.connected()
+                    for sse in source.iter_sse():
+                        if (item := reading.take(sse)) is not None:
+                            patience.worked()
+                            yield item
+                        if reading.ended:
+                            return
+            except DoceError as error:
+                cut = error
+            except _FAILURES as error:
+                cut = self._refused(error)
+            if cut is None and not reading.follow:
+                return
+            self._pause(patience.failed(cut))
+
+    @contextlib.contextmanager
+    def _stream(self, reading: Reading[Any]) -> Iterator[EventSource]:
+        headers = reading.headers() | {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        with self._http.stream("GET", reading.path, params=reading.query(), headers=headers, timeout=STREAM_TIMEOUT) as response:
+            if response.status_code != 200:
+                response.read()
+                answers.value(response, self.address)
+            yield EventSource(response)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class AsyncDoce(_Calls):
+    """A doce, for code with an event loop. Use as an async context manager, or `close` it."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        address: Address | None = None,
+        timeout_s: float = 30,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        patience: Callable[[], Patience] = Patience,
+    ) -> None:
+        super().__init__(url, token=token, address=address, timeout_s=timeout_s)
+        self._http = httpx.AsyncClient(**self._options)
+        self._pause, self._patience = pause, patience
+
+    async def send(self, call: Call[Answer]) -> Answer:
+        """The answer to `call`. Raises the DoceError that doce raised, or Unavailable when it does not answer."""
+        try:
+            response = await self._http.request(**self._request(call))
+        except _FAILURES as error:
+            raise self._refused(error) from error
+        return cast(Answer, answers.value(response, self.address))
+
+    async def request(self, method: str, path: str, *, query: dict[str, Any] | None = None, body: dict[str, Any] | None = None) -> Any:
+        """The JSON answer of any address of the API."""
+        return await self.send(Call[Any](method, path, query or {}, body))
+
+    def events(self, project: str, after: int | None = None, follow: bool = True) -> AsyncGenerator[Event]:
+        """As `Doce.events`."""
+        return self._follow(EventReading(project, after or 0, follow))
+
+    def logs(self, project: str, offset: int | None = None, follow: bool = True) -> AsyncGenerator[LogChunk]:
+        """As `Doce.logs`."""
+        return self._follow(LogReading(project, offset, follow))
+
+    async def _follow(self, reading: Reading[Item]) -> AsyncGenerator[Item]:
+        patience = self._patience()
+        while True:
+            cut: DoceError | None = None
+            try:
+                async with self._stream(reading) as source:
+                    reading.connected()
+                    patience.connected()
+                    async for sse in source.aiter_sse():
+                        if (item := reading.take(sse)) is not None:
+                            patience.worked()
+                            yield item
+                        if reading.ended:
+                            return
+            except DoceError as error:
+                cut = error
+            except _FAILURES as error:
+                cut = self._refused(error)
+            if cut is None and not reading.follow:
+                return
+            await self._pause(patience.failed(cut))
+
+    @contextlib.asynccontextmanager
+    async def _stream(self, reading: Reading[Any]) -> AsyncIterator[EventSource]:
+        headers = reading.headers() | {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        async with self._http.stream("GET", reading.path, params=reading.query(), headers=headers, timeout=STREAM_TIMEOUT) as response:
+            if response.status_code != 200:
+                await response.aread()
+                answers.value(response, self.address)
+            yield EventSource(response)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
