@@ -1,0 +1,1 @@
+"""The coding agent: client, stream, and the pure functions that turn what it says into doce's events."""
