@@ -30,6 +30,18 @@ def value(response: httpx.Response, address: Address) -> Any:
         raise Unavailable(f"The answer of {address.url} is cut off or not JSON.", hint=_NOT_DOCE) from None
 
 
+def streams(response: httpx.Response) -> bool:
+    """Whether events follow."""
+    return response.status_code == 200 and "text/event-stream" in response.headers.get("content-type", "")
+
+
+def no_stream(response: httpx.Response, address: Address) -> DoceError:
+    """Why no events follow."""
+    if response.status_code >= 400:
+        return refusal(response, address)
+    return Unavailable(f"What answers at {address.url} is not doce: it sent no event stream.", hint=_NOT_DOCE)
+
+
 def refusal(response: httpx.Response, address: Address) -> DoceError:
     """The error an answer of 400 or more stands for: same class, same sentence, same hint."""
     try:

@@ -10,13 +10,13 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 import httpx
-from httpx_sse import EventSource, SSEError
+from httpx_sse import EventSource
 
 from doce.client import answers, calls
 from doce.client.address import Address, find
 from doce.client.calls import Call, Method
 from doce.client.reading import Event, EventReading, LogChunk, LogReading, Patience, Reading
-from doce.errors import DoceError, Unavailable
+from doce.errors import DoceError
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
@@ -53,11 +53,6 @@ class _Calls:
             "verify": self.address.url.startswith("https:"),
         }
 
-    def _refused(self, error: BaseException) -> DoceError:
-        if isinstance(error, httpx.HTTPError | httpx.InvalidURL):
-            return answers.silence(error, self.address)
-        return Unavailable(f"What answers at {self.address.url} is not doce: it sent no event stream.", hint="Is DOCE_URL right?")
-
     @staticmethod
     def _request(call: Call[Any]) -> dict[str, Any]:
         body = None if call.body is None else {name: value for name, value in call.body.items() if value is not None}
@@ -65,7 +60,7 @@ class _Calls:
         return {"method": call.method, "url": call.path, "params": query, "json": body}
 
 
-_FAILURES = (httpx.HTTPError, httpx.InvalidURL, SSEError)
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL)
 
 
 class Doce(_Calls):
@@ -90,7 +85,7 @@ class Doce(_Calls):
         try:
             response = self._http.request(**self._request(call))
         except _FAILURES as error:
-            raise self._refused(error) from error
+            raise answers.silence(error, self.address) from error
         return cast(Answer, answers.value(response, self.address))
 
     def request(self, method: str, path: str, *, query: dict[str, Any] | None = None, body: dict[str, Any] | None = None) -> Any:
@@ -125,7 +120,7 @@ class Doce(_Calls):
             except DoceError as error:
                 cut = error
             except _FAILURES as error:
-                cut = self._refused(error)
+                cut = answers.silence(error, self.address)
             if cut is None and not reading.follow:
                 return
             self._pause(patience.failed(cut))
@@ -134,9 +129,9 @@ class Doce(_Calls):
     def _stream(self, reading: Reading[Any]) -> Iterator[EventSource]:
         headers = reading.headers() | {"Accept": "text/event-stream", "Cache-Control": "no-store"}
         with self._http.stream("GET", reading.path, params=reading.query(), headers=headers, timeout=STREAM_TIMEOUT) as response:
-            if response.status_code != 200:
+            if not answers.streams(response):
                 response.read()
-                answers.value(response, self.address)
+                raise answers.no_stream(response, self.address)
             yield EventSource(response)
 
     def close(self) -> None:
@@ -171,7 +166,7 @@ class AsyncDoce(_Calls):
         try:
             response = await self._http.request(**self._request(call))
         except _FAILURES as error:
-            raise self._refused(error) from error
+            raise answers.silence(error, self.address) from error
         return cast(Answer, answers.value(response, self.address))
 
     async def request(self, method: str, path: str, *, query: dict[str, Any] | None = None, body: dict[str, Any] | None = None) -> Any:
@@ -203,7 +198,7 @@ class AsyncDoce(_Calls):
             except DoceError as error:
                 cut = error
             except _FAILURES as error:
-                cut = self._refused(error)
+                cut = answers.silence(error, self.address)
             if cut is None and not reading.follow:
                 return
             await self._pause(patience.failed(cut))
@@ -212,9 +207,9 @@ class AsyncDoce(_Calls):
     async def _stream(self, reading: Reading[Any]) -> AsyncIterator[EventSource]:
         headers = reading.headers() | {"Accept": "text/event-stream", "Cache-Control": "no-store"}
         async with self._http.stream("GET", reading.path, params=reading.query(), headers=headers, timeout=STREAM_TIMEOUT) as response:
-            if response.status_code != 200:
+            if not answers.streams(response):
                 await response.aread()
-                answers.value(response, self.address)
+                raise answers.no_stream(response, self.address)
             yield EventSource(response)
 
     async def close(self) -> None:
