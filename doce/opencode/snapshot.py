@@ -24,13 +24,13 @@ def take(
 ) -> Snapshot:
     """The project's sessions as they are now. Blocking; several requests.
 
-    `known(message id)`: the log has this message whole (`State.final`); messages older than a page that begins with one
+    `known(message id)`: the log has this message whole (`State.final`); pages older than one that has such a message
     are not fetched. Statuses are read before and after, and read again with the messages while they differ or an answer
     seems to be without an end. Sessions that are gone are left out. Raises Unavailable.
     """
     roots = list(roots)
     for attempt in range(_TRIES):
-        statuses = client.raw("/session/status", dict)
+        statuses: dict[str, Any] = client.raw("/session/status", dict)
         sessions = [session for root in roots for session in _family(client, root)]
         messages = {str(session["id"]): _messages(client, str(session["id"]), known) for session in sessions}
         snapshot = Snapshot(
@@ -65,7 +65,7 @@ def _messages(client: OpenCode, session_id: str, known: Callable[[str], bool]) -
     found: list[Mapping[str, Any]] = []
     for page in client.raw_message_pages(session_id):
         found = [*page, *found]
-        if page and known(str(page[0]["info"]["id"])):
+        if any(known(str(item["info"]["id"])) for item in page):
             break
     return found
 
