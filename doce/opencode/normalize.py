@@ -45,9 +45,11 @@ Raw = Mapping[str, Any]
 #: Between the text parts of one message.
 PARAGRAPH = "\n\n"
 ABORTED = "MessageAbortedError"
+INTERRUPTED = "interrupted"
+_LOST = "The agent stopped before this tool had ended."
 #: Known and of no interest: they say nothing about the work, or say it a second time.
 IGNORED = frozenset(
-    "server.connected server.heartbeat server.instance.disposed global.disposed session.diff session.deleted session.compacted "
+    "server.connected server.instance.disposed global.disposed session.diff session.deleted session.compacted "
     "file.edited file.watcher.updated plugin.added catalog.updated reference.updated integration.updated".split()
 )
 #: Least time (ms, by the event's own clock) between two looks at the output of a running tool.
@@ -299,7 +301,7 @@ def on_message(state: State, info: Raw) -> list[Normalized]:
         return []
     state.add_workspace((info.get("path") or {}).get("root"))
     _learn(state, session, message, info)
-    told = []
+    told = close_suspect(state, session.id, older_than=message.id)
     if message.error:
         told += session_error(state, session, message.error, f"{message.parent_id}:error:{message.error[0]}", message.turn)
     if message.completed:
@@ -308,13 +310,16 @@ def on_message(state: State, info: Raw) -> list[Normalized]:
 
 
 def _learn(state: State, session: Session, message: Message, info: Raw) -> None:
+    completed = bool((info.get("time") or {}).get("completed"))
+    if message.completed and not completed:
+        return  # an event older than the list that told of its end
     message.parent_id = info.get("parentID")
     message.turn = state.turn_of(session.id, message.parent_id)
     message.summary = info.get("summary") is True
     message.finish = info.get("finish")
     message.error = _error(info["error"]) if info.get("error") else None
     message.tokens, message.cost = _tokens(info.get("tokens") or {}), float(info.get("cost") or 0)
-    message.completed = bool((info.get("time") or {}).get("completed"))
+    message.completed = completed
     if session.parent_id is None and message.turn is not None and not message.summary:
         turn = state.turn(message.turn, session.id)
         if message.id not in turn.answers:
@@ -343,6 +348,47 @@ def finalize(state: State, message: Message, *, error: str | None = None) -> lis
     if message.summary and not message.error and error is None:
         told += tell(state, SessionCompacted(), f"{message.id}:compacted", message.session_id, message.turn)
     return told
+
+
+# The end of what was left unfinished
+
+
+def on_heartbeat(state: State, properties: Raw, event: Raw) -> list[Normalized]:
+    """Seconds after a resync with nothing missed since: what is still unfinished in an idle session stays so."""
+    told = [each for session_id in sorted(state.suspects) for each in close_suspect(state, session_id)]
+    state.suspects.clear()
+    return told
+
+
+def close_suspect(state: State, session_id: str, *, older_than: str | None = None) -> list[Normalized]:
+    """Close what an agent that died left in this session, if it is a suspect: all of it when idle, or what is older than
+    an answer that has begun since."""
+    session = state.session(session_id)
+    if session_id not in state.suspects or (older_than is None and session.status not in (None, "idle")):
+        return []
+    told: list[Normalized] = []
+    for message in state.unfinished(session_id):
+        if older_than is None or message.id < older_than:
+            told += interrupt(state, message)
+    if session.parent_id is None:
+        for user_id in (user for user in session.users if older_than is None or user < older_than):
+            turn = state.turns.get(user_id)
+            newest = user_id == session.users[-1]
+            if turn and not turn.answers and turn.error is None and (older_than is None or not newest):
+                turn.interrupted = turn.interrupted or not state.messages[user_id].continuation
+    return told
+
+
+def interrupt(state: State, message: Message) -> list[Normalized]:
+    """The agent died while it gave this answer: its tools failed, its text is what the log has of it."""
+    told: list[Normalized] = []
+    for tool in (state.tools[tool_id] for tool_id in message.tools):
+        if tool.started and not tool.ended:
+            told += end_tool(state, tool, message, {"status": "error", "error": _LOST})
+    message.completed = True
+    if message.turn is not None and state.session(message.session_id).parent_id is None and not message.summary:
+        state.turn(message.turn, message.session_id).interrupted = True
+    return told + finalize(state, message, error=INTERRUPTED)
 
 
 def session_error(state: State, session: Session, error: tuple[str, str], key: str, turn: str | None) -> list[Normalized]:
@@ -508,6 +554,7 @@ def _tool_of(state: State, raw: Raw) -> str | None:
 
 Handler = Callable[[State, Raw, Raw], list[Normalized]]
 HANDLERS: dict[str, Handler] = {
+    "server.heartbeat": on_heartbeat,
     "message.part.delta": on_delta,
     "message.part.updated": lambda state, properties, event: on_part(state, properties["part"], at=properties.get("time") or 0),
     "message.updated": lambda state, properties, event: on_message(state, properties["info"]),

@@ -28,8 +28,7 @@ from doce.events.vocabulary import (
     ToolStart,
 )
 from doce.opencode.normalize import (
-    end_tool,
-    finalize,
+    interrupt,
     on_message,
     on_part,
     on_permission,
@@ -43,8 +42,6 @@ from doce.opencode.normalize import (
 from doce.opencode.state import Message, Normalized, Part, Session, State, Tool
 
 Raw = Mapping[str, Any]
-INTERRUPTED = "interrupted"
-_LOST = "The agent stopped before this tool had ended."
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,8 @@ def resync(state: State, snapshot: Snapshot) -> list[Normalized]:
     """What the log lacks, in the order it happened as far as that is known. Changes `state`.
 
     Text parts that were being written across the gap are held back until they end. An answer without an end in an idle
-    session never gets one: it is closed with what the log has of it, as interrupted.
+    session is closed as interrupted, with what the log has of it: when a later answer is there, else at the stream's next
+    heartbeat, for the list may have been read in the moment between a status and what follows it.
     """
     told: list[Normalized] = []
     hold(state)
@@ -92,7 +90,7 @@ def resync(state: State, snapshot: Snapshot) -> list[Normalized]:
     told += _requests(state, snapshot)
     for session_id in sorted(known):
         status = snapshot.statuses.get(session_id) or {"type": "idle"}
-        told += _interrupt(state, session_id, idle=status["type"] == "idle")
+        told += _leftovers(state, session_id, idle=status["type"] == "idle")
         told += on_status(state, session_id, status)
     return told
 
@@ -128,29 +126,18 @@ def _requests(state: State, snapshot: Snapshot) -> list[Normalized]:
     return told
 
 
-def _interrupt(state: State, session_id: str, *, idle: bool) -> list[Normalized]:
-    """Close what can no longer end: everything in an idle session, everything before the newest prompt in a busy one."""
+def _leftovers(state: State, session_id: str, *, idle: bool) -> list[Normalized]:
+    """Close answers that have a later one behind them; suspect the rest of what is unfinished in an idle session."""
     session = state.session(session_id)
-    newest = session.users[-1] if session.users else None
-    told: list[Normalized] = []
-    for message in state.unfinished(session_id):
-        if idle or (message.parent_id is not None and newest is not None and message.parent_id < newest):
-            told += _close(state, message)
-    if idle and session.parent_id is None and (turn_id := state.turn_of(session_id)) is not None:
-        turn = state.turn(turn_id, session_id)
-        turn.interrupted = turn.interrupted or (not turn.answers and turn.error is None)
+    answers = [message.id for message in state.messages.values() if message.session_id == session_id and message.role == "assistant"]
+    unfinished = state.unfinished(session_id)
+    told = [each for message in unfinished if message.id < max(answers) for each in interrupt(state, message)]
+    turn = state.turns.get(state.turn_of(session_id) or "")
+    unanswered = turn is not None and not turn.answers and session.parent_id is None
+    behind = any(message.parent_id not in (None, *session.users[-1:]) for message in state.unfinished(session_id))
+    if behind or (idle and (unanswered or state.unfinished(session_id))):
+        state.suspects.add(session_id)
     return told
-
-
-def _close(state: State, message: Message) -> list[Normalized]:
-    told: list[Normalized] = []
-    for tool in (state.tools[tool_id] for tool_id in message.tools):
-        if tool.started and not tool.ended:
-            told += end_tool(state, tool, message, {"status": "error", "error": _LOST})
-    message.completed = True
-    if message.turn is not None and state.session(message.session_id).parent_id is None and not message.summary:
-        state.turn(message.turn, message.session_id).interrupted = True
-    return told + finalize(state, message, error=INTERRUPTED)
 
 
 # From the log

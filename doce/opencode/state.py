@@ -150,6 +150,8 @@ class State:
     turns: dict[str, Turn] = field(default_factory=dict)
     #: Permissions and questions that wait: request id → (session id, "permission" or "question").
     pending: dict[str, tuple[str, str]] = field(default_factory=dict)
+    #: Sessions that the list showed idle with something unfinished: about to change, or left so by an agent that died.
+    suspects: set[str] = field(default_factory=set)
     #: Keys of the facts that were told.
     seen: set[str] = field(default_factory=set)
     #: Upstream types that are not listed, and events that could not be read, counted.
@@ -206,10 +208,10 @@ class State:
     def unfinished(self, session_id: str) -> list[Message]:
         """Assistant messages of a session that have not ended."""
         found = []
-        for message in reversed(self.messages.values()):
+        for message in self.messages.values():
             if message.session_id == session_id and message.role == "assistant" and not message.completed:
                 found.append(message)
-        return found[::-1]
+        return sorted(found, key=lambda message: message.id)
 
     def final(self, message_id: str) -> bool:
         """True when the message's `final` was told."""
