@@ -11,7 +11,6 @@ from doce.clock import Clock
 from doce.db.connection import database
 from doce.db.ids import new_id
 from doce.errors import BadRequest, Conflict, NotFound, Unavailable
-from doce.events import log as events
 from doce.projects import attachments, naming, templates
 from doce.projects.attachments import Upload
 from doce.projects.layout import Layout
@@ -228,6 +227,18 @@ class Projects:
                 enqueue(DockerEnsureRunning(project_id=project_id, reason="user"), user_id=user_id, clock=self._clock)
         return prompt
 
+    def edit_prompt(self, prompt_id: str, text: str) -> PromptView:
+        """Another text for a prompt that still waits."""
+        return self._prompts.edit(prompt_id, checked_text(text))
+
+    def ids_of(self, owner: str) -> set[str]:
+        """Ids of a user's projects."""
+        return {known[0] for known in self._store.candidates(owner)}
+
+    def is_somebodys(self, word: str) -> bool:
+        """There is a project of exactly this id or slug, whoever owns it."""
+        return any(word.strip().lower() in known[:2] for known in self._store.candidates(None))
+
     def checked_model(self, model: str) -> str:
         """`model`, if it may be used. Raises BadRequest.
 
@@ -261,13 +272,9 @@ class Projects:
                 hint="Free some space, or set DOCE_MIN_FREE_MB, and try again.",
             )
 
-    def ended(self, project_id: str) -> bool:
-        """The project is deleted: streams about it end."""
-        return not self._store.exists(project_id)
-
-    def events_after(self, project_id: str, seq: int, limit: int = 1000) -> Sequence[events.Event]:
-        """A page of the project's log."""
-        return events.after(project_id, seq, limit)
+    def exists(self, project_id: str) -> bool:
+        """It is not deleted: streams about it go on."""
+        return self._store.exists(project_id)
 
 
 def _checked_name(name: str) -> str:

@@ -1,0 +1,14 @@
+"""Every action there is: importing this declares them."""
+
+from __future__ import annotations
+
+from doce.actions import account, jobs, projects, prompts, words
+from doce.actions.registry import ACTIONS, Action
+
+#: Modules that declare actions.
+DECLARING = (account, projects, prompts, jobs, words)
+
+
+def actions() -> dict[str, Action]:
+    """All of them by name, in the order of declaration."""
+    return ACTIONS

@@ -1,0 +1,153 @@
+"""The declarations. An action is a name, an input, a role and what it does; doors are made from these."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+
+from doce.actions.services import Services
+from doce.auth import policy
+from doce.auth.users import Person
+from doce.errors import BadRequest, Forbidden, InternalServerError, NotFound
+from doce.projects.views import ProjectView, View
+
+#: The last three are roles on the project that the input names.
+Role = Literal["public", "member", "admin", "viewer", "editor", "owner"]
+PROJECT_ROLES = ("viewer", "editor", "owner")
+
+
+class Input(BaseModel):
+    """What an action is told. camelCase on the wire; what it does not know is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class Done(View):
+    """An action that has nothing else to answer: one sentence."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of an action: by whom, on which project."""
+
+    services: Services
+    user: Person
+    request_id: str = ""
+    #: The project that the input names, when the action is about one.
+    found: ProjectView | None = None
+
+    @property
+    def project(self) -> ProjectView:
+        if self.found is None:
+            raise InternalServerError("This action is not about a project.")
+        return self.found
+
+    @property
+    def sees(self) -> str | None:
+        """Whose projects this person sees: their own, an admin (None) everybody's."""
+        return None if self.user.is_admin else self.user.id
+
+
+Run = Callable[[Call, Any], Any]
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing people can do."""
+
+    #: ``projects.create``
+    name: str
+    #: One sentence: help text, OpenAPI summary.
+    summary: str
+    input: type[Input]
+    output: type[BaseModel]
+    role: Role
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
+    #: ``/api/projects/{project}``; placeholders are fields of the input.
+    path: str
+    run: Run
+    #: Words on the command line and in chat; the first is the usual one. None: HTTP only.
+    words: tuple[str, ...] = ()
+    #: Fields that are given as plain words, in order; the last takes the rest.
+    positional: tuple[str, ...] = ()
+    #: Asks for confirmation on the command line.
+    danger: bool = False
+    #: Status of a good answer.
+    status: int = 200
+    #: What somebody might type.
+    examples: tuple[str, ...] = field(default=())
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """Input fields that stand in the path."""
+        return tuple(re.findall(r"{(\w+)}", self.path))
+
+    @property
+    def about_project(self) -> bool:
+        return self.role in PROJECT_ROLES
+
+
+ACTIONS: dict[str, Action] = {}
+Declared = TypeVar("Declared", bound=Run)
+
+
+def action(name: str, **options: Any) -> Callable[[Declared], Declared]:
+    """Declare the decorated function as an action; its docstring's first line is the summary."""
+
+    def declare(run: Declared) -> Declared:
+        summary = (run.__doc__ or "").strip().splitlines()[0]
+        declared = Action(name=name, summary=summary, run=run, **options)
+        missing = [field for field in (*declared.placeholders, *declared.positional) if field not in declared.input.model_fields]
+        if name in ACTIONS or missing or not summary:
+            raise RuntimeError(f"The declaration of {name} is wrong: declared twice, no docstring, or no field {missing}.")
+        ACTIONS[name] = declared
+        return run
+
+    return declare
+
+
+def understand(chosen: Action, values: dict[str, Any]) -> Input:
+    """`values` as the action's input. Raises BadRequest naming the first field that does not fit."""
+    try:
+        return chosen.input.model_validate(values)
+    except ValidationError as error:
+        raise invalid(chosen, error) from None
+
+
+def invalid(chosen: Action, error: ValidationError) -> BadRequest:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    name = ".".join(str(part) for part in first["loc"]) or "the whole"
+    known = [info.alias or field for field, info in chosen.input.model_fields.items()]
+    if first["type"] == "extra_forbidden":
+        return BadRequest(f"{chosen.name} knows no field {name!r}.", hint=f"Fields: {', '.join(known) or 'none'}.", details={"field": name})
+    if first["type"] == "missing":
+        return BadRequest(f"The field {name!r} is missing.", hint=f"Fields: {', '.join(known)}.", details={"field": name})
+    return BadRequest(f"The field {name!r} is not valid: {first['msg']}.", details={"field": name})
+
+
+def perform(chosen: Action, services: Services, user: Person | None, given: Input, *, request_id: str = "") -> Any:
+    """Do it, if this person may. Order of checks: nobody 401, no such project 404, not allowed 403."""
+    if chosen.role == "public":
+        return chosen.run(Call(services, user or policy.NOBODY, request_id), given)
+    person = policy.signed_in(services.users, user)
+    if chosen.role == "admin" and not person.is_admin:
+        raise Forbidden("Only an admin may do this.", hint="Ask an admin of this doce.")
+    found = find_project(services, person, getattr(given, "project", "")) if chosen.about_project else None
+    return chosen.run(Call(services, person, request_id, found), given)
+
+
+def find_project(services: Services, person: Person, word: str) -> ProjectView:
+    """The project a person means. Raises NotFound when there is none, Forbidden when it is somebody else's."""
+    try:
+        return services.projects.find(None if person.is_admin else person.id, word)
+    except NotFound:
+        if not person.is_admin and services.projects.is_somebodys(word):
+            raise Forbidden("This project is somebody else's.", hint="Ask its owner to let you in.") from None
+        raise

@@ -1,0 +1,80 @@
+"""Answers as text: one rendering for chat, for `doce` in a pipe, and for whoever has no better one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from doce.actions.account import ModelList, SettingList, TokenList, TokenView
+from doce.actions.jobs import JobLines, JobView, QueueState
+from doce.actions.projects import TemplateList
+from doce.projects.views import Page, ProjectView, PromptView
+
+
+def plain(name: str, answer: BaseModel) -> str:
+    """The answer of action `name` in words."""
+    if isinstance(answer, ProjectView):
+        return _created(answer) if name == "projects.create" else project(answer)
+    if isinstance(answer, PromptView):
+        return prompt(answer)
+    if isinstance(answer, JobView):
+        return job(answer)
+    if isinstance(answer, Page):
+        lines = [plain(name, item) for item in answer.items]
+        return "\n".join([*lines, *(["… there are more."] if answer.next else [])]) or "There is nothing yet."
+    return _other(answer)
+
+
+def project(found: ProjectView) -> str:
+    """One line: name, state, where, what is wrong."""
+    parts = [f"{found.slug} · {found.status.value}"]
+    if found.step:
+        parts.append(found.step)
+    if found.agent == "working":
+        parts.append("agent working")
+    if found.queued_prompts:
+        parts.append(f"{found.queued_prompts} waiting")
+    if found.preview_url:
+        parts.append(found.preview_url)
+    if found.error:
+        parts.append(f"{found.error} {found.error_hint or ''}".strip())
+    return " · ".join(parts)
+
+
+def _created(found: ProjectView) -> str:
+    return f"Making {found.name} ({found.slug}) with {found.model}."
+
+
+def prompt(found: PromptView) -> str:
+    text = " ".join(found.text.split())
+    return f"{found.id} · {found.state.value} · {text[:100]}{'…' if len(text) > 100 else ''}"
+
+
+def job(found: JobView) -> str:
+    error = f" · {found.last_error}" if found.last_error else ""
+    return f"{found.id} · {found.type} · {found.state.value} · attempt {found.attempts}/{found.max_attempts}{error}"
+
+
+def _other(answer: BaseModel) -> str:
+    if isinstance(answer, QueueState):
+        counts = ", ".join(f"{count} {state}" for state, count in answer.counts.items() if count)
+        return f"{'paused' if answer.paused else 'working'} · {counts or 'no jobs yet'}"
+    if isinstance(answer, TemplateList):
+        return "\n".join(f"{one.name} · {one.description}" for one in answer.items)
+    if isinstance(answer, ModelList):
+        return "\n".join(f"{one.id} · {one.name}{' (default)' if one.id == answer.default else ''}" for one in answer.items)
+    if isinstance(answer, TokenList):
+        return "\n".join(_token(one) for one in answer.items) or "There is no token."
+    if isinstance(answer, TokenView):
+        return _token(answer)
+    if isinstance(answer, SettingList):
+        return "\n".join(f"{one.name}={one.value} · {one.description}" for one in answer.items)
+    if isinstance(answer, JobLines):
+        return "\n".join(line.message for line in answer.items)
+    message: Any = getattr(answer, "message", None)
+    return str(message) if message else answer.model_dump_json(by_alias=True)
+
+
+def _token(found: TokenView) -> str:
+    return f"{found.id} · {found.name}{f' · {found.secret}' if found.secret else ''}"

@@ -1,0 +1,36 @@
+"""What actions work with; the composition root fills it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from doce.auth.attempts import Attempts
+from doce.auth.users import ApiTokens, Users
+from doce.clock import Clock
+from doce.events.feed import Feed
+from doce.llm.catalog import Catalog
+from doce.opencode.client import OpenCode
+from doce.projects.lifecycle import Projects
+from doce.projects.prompts import PromptStore
+from doce.projects.requests import Requests
+from doce.projects.views import ProjectView
+from doce.settings import Settings
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything an action may use."""
+
+    settings: Settings
+    clock: Clock
+    users: Users
+    tokens: ApiTokens
+    attempts: Attempts
+    projects: Projects
+    prompts: PromptStore
+    requests: Requests
+    catalog: Catalog
+    feed: Feed
+    #: A client of a project's agent.
+    agent: Callable[[ProjectView], OpenCode]

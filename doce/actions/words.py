@@ -1,0 +1,189 @@
+"""The chat grammar: words → action. One grammar for Slack, `POST /api/words` and everything else people type into.
+
+``verb arguments --flag value``: the verb by name, unique prefix or near miss; free text of three words or more is a new
+project; a project that is left out is the latest one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from doce.actions import render
+from doce.actions.registry import ACTIONS, Action, Call, Input, action, find_project, perform, understand
+from doce.errors import BadRequest, NotFound
+from doce.projects.views import View
+
+_SMART = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "\u00a0": " "})
+#: A dash that a phone made of two hyphens: only in front of a flag's name.
+_DASHES = re.compile(r"(?<!\S)[—–](?=[a-z])")
+_FLAG = re.compile(r"(?<!\S)--?([a-z][a-z-]*)(?:=(\"[^\"]*\"|\S+)|\s+(\"[^\"]*\"|(?!-)\S+))?")
+MIN_FREE_WORDS = 3
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What was meant. `said` tells what was filled in: a project that was left out."""
+
+    action: Action
+    input: Input
+    said: str = ""
+
+
+def verbs() -> dict[str, Action]:
+    """Every word that names an action."""
+    return {word: one for one in ACTIONS.values() for word in one.words}
+
+
+def find_verb(word: str) -> Action | None:
+    """The action of `word`: exact, else a prefix of one action only."""
+    known = verbs()
+    if word in known:
+        return known[word]
+    meant = {one.name: one for verb, one in known.items() if verb.startswith(word)} if word else {}
+    return next(iter(meant.values())) if len(meant) == 1 else None
+
+
+def near(word: str) -> list[str]:
+    """Verbs that `word` may have been meant as."""
+    return difflib.get_close_matches(word, verbs(), n=3, cutoff=0.6)
+
+
+def parse(text: str, call: Call, *, here: str | None = None) -> Parsed:
+    """What `text` asks for. `here` is the project of the place it was said in. Raises BadRequest with what to type instead."""
+    text = _DASHES.sub("--", text.strip()).translate(_SMART)
+    text = re.sub(r"^/doce\b", "", text).strip()
+    first, _, rest = text.partition(" ")
+    verb = first.lower().lstrip("!")
+    chosen = find_verb(verb)
+    if chosen is None:
+        if len(text.split()) >= MIN_FREE_WORDS and not near(verb):
+            return Parsed(ACTIONS["projects.create"], understand(ACTIONS["projects.create"], {"prompt": text}))
+        meant = near(verb)
+        hint = f"Did you mean {', '.join(meant)}?" if meant else "`help` lists what doce can do; three words or more make a new site."
+        raise BadRequest(f"I don't know {first!r}.", hint=hint)
+    values, plain = _flags(rest.strip(), chosen)
+    said = _positional(chosen, plain, values, call, here)
+    return Parsed(chosen, understand(chosen, values), said)
+
+
+def _flags(text: str, chosen: Action) -> tuple[dict[str, Any], str]:
+    """``--name value`` and ``--name=value`` of known fields, taken out of the text; other dashes are somebody's prose."""
+    fields = chosen.input.model_fields
+    values: dict[str, Any] = {}
+
+    def take(found: re.Match[str]) -> str:
+        name = found[1].replace("-", "_")
+        name = {"n": "limit"}.get(name, name)
+        value = found[2] or found[3]
+        if name not in fields or name in chosen.positional:
+            return found[0]
+        if value is None:
+            raise BadRequest(f"--{found[1]} needs a value.", hint=fields[name].description)
+        values[name] = value.strip('"')
+        return ""
+
+    return values, _FLAG.sub(take, text).strip()
+
+
+def _positional(chosen: Action, plain: str, values: dict[str, Any], call: Call, here: str | None) -> str:
+    """Give the plain words to the fields, in order; the last takes the rest. Returns what was filled in."""
+    names = list(chosen.positional)
+    said = ""
+    if names and names[0] == "project":
+        project, plain, said = _project(chosen, plain, call, here)
+        values["project"] = project
+        names.pop(0)
+    for place, name in enumerate(names):
+        if place == len(names) - 1:
+            values[name] = _unquoted(plain)
+            plain = ""
+        else:
+            values[name], _, plain = plain.partition(" ")
+        if not values[name] and not chosen.input.model_fields[name].is_required():
+            values.pop(name)
+    if plain.strip():
+        raise BadRequest(f"{chosen.words[0]} does not take {plain.strip()!r}.", hint=usage(chosen))
+    return said
+
+
+def _project(chosen: Action, plain: str, call: Call, here: str | None) -> tuple[str, str, str]:
+    """The project: its first word if that is one, else the place's, else the latest."""
+    word, _, rest = plain.partition(" ")
+    takes_more = len(chosen.positional) > 1
+    if word:
+        try:
+            return find_project(call.services, call.user, word).id, rest.strip(), ""
+        except NotFound:
+            if not takes_more:
+                raise
+    if here:
+        return here, plain, ""
+    latest = call.services.projects.latest(call.user.id)
+    return latest.id, plain, f"(on {latest.slug}, your latest project)"
+
+
+def _unquoted(text: str) -> str:
+    try:
+        parts = shlex.split(text) if text[:1] == '"' else []
+    except ValueError:
+        parts = []
+    return parts[0] if len(parts) == 1 else text
+
+
+def usage(chosen: Action) -> str:
+    """``chat PROJECT TEXT [--model …]``"""
+    words = [chosen.words[0], *(name.upper() for name in chosen.positional)]
+    flags = [name for name in chosen.input.model_fields if name not in chosen.positional and name != "attachments"]
+    return " ".join([*words, *(f"[--{name.replace('_', '-')} …]" for name in flags)])
+
+
+def help_text(topic: str = "") -> str:
+    """What doce understands, or one command of it."""
+    if topic and (chosen := find_verb(topic.lower())):
+        fields = [f"  --{name.replace('_', '-')}: {info.description}" for name, info in chosen.input.model_fields.items()]
+        examples = [f"  e.g. {example}" for example in chosen.examples]
+        return "\n".join([f"{usage(chosen)}: {chosen.summary}", *fields, *examples])
+    listed = [f"{usage(one)}: {one.summary}" for one in ACTIONS.values() if one.words]
+    return "\n".join([*listed, "help [COMMAND]: this list, or more about one.", "Three words or more without a command make a new site."])
+
+
+class Words(Input):
+    text: str = Field(max_length=33_000, description="What was typed.")
+    project: str | None = Field(None, description="The project of the place it was typed in.")
+
+
+class Said(View):
+    """What came of it."""
+
+    #: name of the action that was done
+    action: str
+    #: the answer in words, Markdown
+    text: str
+    #: the action's own answer
+    data: Any = None
+
+
+@action("words.say", input=Words, output=Said, role="member", method="POST", path="/api/words", words=("say",), positional=("text",))
+def say(call: Call, given: Words) -> Said:
+    """Do what a line of chat asks for."""
+    text = re.sub(r"^/doce\b", "", given.text.strip()).strip()
+    first, _, rest = text.partition(" ")
+    if first.lower() in ("", "help"):
+        return Said(action="help", text=help_text(rest.strip()))
+    here = find_project(call.services, call.user, given.project).id if given.project else None
+    parsed = parse(text, call, here=here)
+    if parsed.action.name == "words.say":
+        raise BadRequest("Say what you want without `say`.")
+    if parsed.action.danger:
+        slug = find_project(call.services, call.user, getattr(parsed.input, "project", "")).slug
+        if f"--yes {slug}" not in text and parsed.input.model_dump().get("confirm") != slug:
+            raise BadRequest(f"This deletes {slug} for good.", hint=f"`doce delete {slug}` on the command line asks and does it.")
+    answer = perform(parsed.action, call.services, call.user, parsed.input, request_id=call.request_id)
+    shown = render.plain(parsed.action.name, answer)
+    return Said(action=parsed.action.name, text=f"{shown} {parsed.said}".strip(), data=answer.model_dump(mode="json", by_alias=True))

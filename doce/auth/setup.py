@@ -1,0 +1,45 @@
+"""Setting up on the machine itself: the first admin, and a token for the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from doce import addresses
+from doce.auth.users import ApiTokens, Person, Users
+from doce.settings import Settings
+
+#: Read by `doce.client`; holds ``{"url", "token"}``.
+FILE_NAME = "cli.json"
+
+
+def setup(settings: Settings, users: Users, tokens: ApiTokens, name: str, password: str | None = None) -> Person:
+    """Make the first admin and leave a token for the command line. Raises Conflict when there is one already."""
+    person = users.first_admin(name, password)
+    leave_token(settings, tokens.create(person.id, "command line of this machine")[1])
+    return person
+
+
+def leave_token(settings: Settings, token: SecretStr, url: str | None = None) -> Path:
+    """Write the file that clients on this machine find doce by: mode 0600, replaced by a rename."""
+    path = settings.data / FILE_NAME
+    half = path.with_name(f".{FILE_NAME}.{os.getpid()}")
+    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump({"url": url or addresses.doce_url(settings), "token": token.get_secret_value()}, file)
+    half.replace(path)
+    return path
+
+
+def update_url(settings: Settings, url: str) -> None:
+    """doce listens somewhere else now: clients of this machine go there."""
+    path = settings.data / FILE_NAME
+    try:
+        left = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return
+    if left.get("url") != url:
+        leave_token(settings, SecretStr(left["token"]), url)
