@@ -106,7 +106,7 @@ def on_text(state: State, raw: Raw, *, listed: bool = False) -> list[Normalized]
         if message is not None:
             # Written by OpenCode itself unless some of its text is a person's; attachments bring synthetic text along.
             message.own_words = message.own_words or not raw.get("synthetic")
-            message.continuation = not message.own_words
+            _asked(state, message, continuation=not message.own_words)
         return []
     part = state.parts.get(raw["id"]) or _new_part(state, raw["id"], message.id, raw["sessionID"])
     part.kind = "reasoning" if raw["type"] == "reasoning" or message.summary else "text"
@@ -117,6 +117,17 @@ def on_text(state: State, raw: Raw, *, listed: bool = False) -> list[Normalized]
         part.held = listed or (part.held and part.length > 0)
         return []
     return _end(state, part, raw["text"])
+
+
+def _asked(state: State, message: Message, *, continuation: bool) -> None:
+    """A user message is of a person, and begins a turn, or goes on with the one before."""
+    message.continuation = continuation
+    session = state.session(message.session_id)
+    if message.id not in session.users:
+        session.users.append(message.id)
+        session.users.sort()
+    if session.parent_id is None and not continuation:
+        state.turn(message.id, session.id)
 
 
 def _end(state: State, part: Part, text: str) -> list[Normalized]:
@@ -178,7 +189,7 @@ def on_part(state: State, raw: Raw, *, at: int = 0, listed: bool = False) -> lis
     if message is None:
         message = _adopt(state, raw["messageID"], raw["sessionID"])
     if kind == "compaction":
-        message.continuation = True
+        _asked(state, message, continuation=True)
     elif kind == "step-start":
         orphans = [part for part in map(state.parts.__getitem__, message.parts) if part.open and before(part.id, raw["id"])]
         return [told for part in orphans for told in discard(state, part)] if not state.final(message.id) else []
@@ -293,12 +304,7 @@ def on_message(state: State, info: Raw) -> list[Normalized]:
     if message is None:
         message = state.messages[info["id"]] = Message(info["id"], session.id, "user" if info["role"] == "user" else "assistant")
     if info["role"] == "user":
-        if message.id not in session.users:
-            session.users.append(message.id)
-            session.users.sort()
-        if session.parent_id is None:
-            state.turn(message.id, session.id)
-        return []
+        return []  # what it is shows in its parts
     state.add_workspace((info.get("path") or {}).get("root"))
     _learn(state, session, message, info)
     told = close_suspect(state, session.id, older_than=message.id)

@@ -80,7 +80,7 @@ async def _connection(http: httpx.AsyncClient, health: Health) -> AsyncIterator[
     async with aconnect_sse(http, "GET", "/event") as source:
         source.response.raise_for_status()
         async for item in source.aiter_sse():
-            event = _read(item.data, health)
+            event = _read(item.data, health) if item.data else None
             if event is None:
                 continue
             if event["type"] == "server.connected":

@@ -63,7 +63,7 @@ class Transcript:
 
     messages: dict[str, SeenMessage] = field(default_factory=dict)
     tools: dict[str, SeenTool] = field(default_factory=dict)
-    #: Path → (additions, deletions) summed over its changes, None where not known.
+    #: Path → (additions, deletions) summed over its changes as far as they are known, None where none is.
     files: dict[str, tuple[int | None, int | None]] = field(default_factory=dict)
     requests: dict[str, SeenRequest] = field(default_factory=dict)
     subagents: dict[str, bool] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class Transcript:
             tool.state, tool.name, tool.error = "failed", payload.name, payload.error
 
     def _file(self, payload: events.FileChanged) -> None:
-        before = self.files.get(payload.path, (0, 0))
+        before = self.files.get(payload.path, (None, None))
         now = (payload.additions, payload.deletions)
         self.files[payload.path] = (_sum(before[0], now[0]), _sum(before[1], now[1]))
 
@@ -158,4 +158,4 @@ def transcript(logged: Iterable[tuple[Payload, str | None]]) -> Transcript:
 
 
 def _sum(one: int | None, other: int | None) -> int | None:
-    return None if one is None or other is None else one + other
+    return other if one is None else one if other is None else one + other

@@ -54,8 +54,10 @@ def _unanswered(turn: Turn) -> Ended | None:
 def _outcome(turn: Turn, last: Message) -> tuple[Literal["completed", "stopped", "failed", "interrupted"], str | None]:
     if turn.interrupted:
         return "interrupted", "The agent stopped in the middle of its answer."
-    if last.error is not None:
-        return ("stopped", None) if last.error[0] == ABORTED else ("failed", last.error[1])
+    # An answer that asked for more may be followed by an error that is no answer's, as of a compaction.
+    error = last.error or (turn.error if last.finish in (None, "tool-calls") else None)
+    if error is not None:
+        return ("stopped", None) if error[0] == ABORTED else ("failed", error[1])
     # No finish: aborted while it waited to ask the model again. "tool-calls" as the last word: a request was refused.
     return ("stopped", None) if last.finish in (None, "tool-calls") else ("completed", None)
 

@@ -8,11 +8,13 @@ from copy import deepcopy
 import pytest
 
 from doce.events import vocabulary as events
+from doce.opencode.normalize import normalize
+from doce.opencode.turns import turn_end
 from tests.opencode.harness import FOLDER, RECORDINGS, Play, comparable, counts, keys, whole
 
 NAMES = sorted(RECORDINGS)
 LISTED = [name for name in NAMES if RECORDINGS[name].messages]
-LOST = (0, 1, 2, 5, 13)
+LOST = (0, 1, 6)
 
 
 @pytest.fixture(params=LISTED)
@@ -104,8 +106,14 @@ def test_an_end_is_never_told_before_the_text(play: Play) -> None:
         again.run(index, index + 1)
         if len(again.ends) > before:
             turn = list(again.ends)[-1]
-            told = [each for each in play.log if each.turn == turn and isinstance(each.payload, events.MessageFinal | events.FileChanged)]
+            told = [each for each in play.log if each.turn == turn and _of_the_answer(play, each.payload)]
             assert all(each in again.log for each in told)
+
+
+def _of_the_answer(play: Play, payload: events.Payload) -> bool:
+    if isinstance(payload, events.MessageFinal):
+        return not play.state.messages[payload.message_id].summary
+    return isinstance(payload, events.FileChanged)
 
 
 def test_nothing_is_unlisted_or_malformed_and_no_fact_is_told_twice(play: Play) -> None:
@@ -116,6 +124,28 @@ def test_nothing_is_unlisted_or_malformed_and_no_fact_is_told_twice(play: Play) 
 def test_no_absolute_path_is_told(play: Play) -> None:
     wires = json.dumps([told.payload.wire() for told in play.log if not isinstance(told.payload, events.ToolStart)])
     assert "/workspace/" not in wires
+
+
+def test_what_opencode_asks_itself_after_a_compaction_belongs_to_the_prompt() -> None:
+    play = whole(RECORDINGS["z4-autocompact"])
+    (ended,) = play.ends.values()
+    assert ended.kind == "completed"
+    assert {told.turn for told in play.log if isinstance(told.payload, events.MessageFinal)} == {next(iter(play.ends))}
+    assert play.view.compactions == 1
+    assert "conversation so far" not in play.view.text
+
+
+def test_a_subagent_works_under_its_own_session_and_the_prompt_s_turn() -> None:
+    play = whole(RECORDINGS["z1-subagent"])
+    root, child = play.recording.roots[0], next(iter(play.view.subagents))
+    assert play.view.subagents == {child: True}
+    assert {tool.name: tool.session_id for tool in play.view.tools.values()} == {"task": root, "bash": child}
+    assert {told.turn for told in play.log if told.session_id == child} == set(play.ends)
+    # Its idle came before the root's and ended nothing.
+    idle = [index for index, event in enumerate(play.recording.events) if event["type"] == "session.idle"]
+    early = Play(play.recording)
+    early.run(0, idle[0] + 1)
+    assert not early.ends
 
 
 def test_the_global_stream_reads_like_the_project_s() -> None:
@@ -181,6 +211,33 @@ def test_cut_anywhere_and_resumed_from_the_list_the_log_is_the_same(name: str, r
             _same(play, expected, lost=list(recording.events[cut:end]))
             if end == size:
                 break
+
+
+def test_a_death_is_told_at_the_heartbeat_and_not_before() -> None:
+    recording = RECORDINGS["y-killed-in-tool"]
+    play = Play(recording)
+    play.run(0, min(recording.snapshots) + 1)
+    assert not play.ends
+    told = normalize(play.state, {"type": "server.heartbeat", "properties": {}})
+    assert [type(each.payload) for each in told] == [events.ToolError, events.MessageFinal]
+    (turn,) = play.state.turns
+    ended = turn_end(play.state, turn)
+    assert ended is not None
+    assert ended.kind == "interrupted"
+
+
+def test_an_unanswered_permission_is_gone_when_the_agent_died() -> None:
+    recording = RECORDINGS["h-permission-once"]
+    asked = next(index for index, event in enumerate(recording.events) if event["type"] == "permission.asked")
+    play = Play(recording)
+    play.run(0, asked + 1)
+    assert play.view.statuses[recording.roots[0]].status == "awaiting_input"
+    play.restart()
+    play.server.statuses.clear()
+    play.server.permissions.clear()
+    play.reconnect()
+    assert [seen.reply for seen in play.view.requests.values()] == ["gone"]
+    assert play.view.statuses[recording.roots[0]].status == "idle"
 
 
 @pytest.mark.parametrize("name", NAMES)
