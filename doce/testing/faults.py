@@ -30,6 +30,16 @@ POINTS: dict[str, str] = {
     "queue.finish": "inside the finishing transaction, all rows changed, not committed",
     "queue.finished": "the finishing transaction is committed",
     "queue.release": "a stopping worker is about to give its unfinished jobs back",
+    "process.started": "a service's process is started, nothing about it is recorded",
+    "docker.up": "the services of a project are started, its job has not finished",
+    "docker.stop": "the services of a project are stopped, the rows do not say so",
+    "project.create.copied": "the template is copied and committed, the project not named",
+    "project.delete.destroyed": "the services of a project are removed, its folder is there",
+    "project.delete.removed": "the folder of a project is removed, its row is there",
+    "opencode.session.created": "the agent has a session, its id is not recorded",
+    "opencode.prompt.before": "a message id is minted, not recorded, nothing sent",
+    "opencode.prompt.intended": "a message id is recorded, nothing sent",
+    "opencode.prompt.sent": "a prompt is sent, the rows do not say so",
 }
 
 _POLL_S = 0.01

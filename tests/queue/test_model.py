@@ -193,9 +193,11 @@ def test_only_the_dead_are_swept_when_asked_so(clock: ManualClock) -> None:
 
 def test_spent_attempts_end_in_failed_with_the_hook_in_the_same_transaction(clock: ManualClock) -> None:
     told = []
-    registry.install(
-        {"opencode.sessionCreate": Handler(lambda *_: None, failed=lambda job, error: told.append((job.state, error, _depth())))}
-    )
+
+    def failed(job: Job, error: str) -> None:
+        told.append((job.state, error, bool(database.transaction_depth())))
+
+    registry.install({"opencode.sessionCreate": Handler(lambda *_: None, failed=failed)})
     job = ask(clock, max_attempts=2)
     for attempt in (1, 2):
         assert claim(clock, f"dead{attempt}").attempts == attempt
@@ -252,7 +254,3 @@ def test_this_process_is_alive_and_one_with_its_pid_but_another_start_is_not() -
     assert owner.is_gone(f"{host}:{pid}:{start}0:1")
     assert not owner.is_gone(f"another-host:{pid}:{start}0:1")
     assert not owner.is_gone("nonsense")
-
-
-def _depth() -> bool:
-    return bool(database.transaction_depth())
