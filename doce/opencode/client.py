@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, Self, TypeVar
 
 import httpx
@@ -10,7 +10,10 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from doce.errors import BadRequest, Conflict, DoceError, NotFound, Unavailable
 from doce.opencode.ids import mint_message_id as mint_message_id
-from doce.opencode.values import FilePart, Health, Message, Permission, Question, Session, Status
+from doce.opencode.resync import Snapshot
+from doce.opencode.snapshot import take
+from doce.opencode.values import Health, Message, Permission, Question, Session, Status
+from doce.opencode.values import PromptFile as PromptFile
 
 USER = "opencode"
 _HINT = "Your files are safe. It is looked at again by itself; if this stays, stop and start the project."
@@ -97,14 +100,14 @@ class OpenCode:
         """Ids of all messages, oldest first: was this prompt taken?"""
         return [message.info.id for message in self.messages(session_id)]
 
-    def prompt(self, session_id: str, *, message_id: str, text: str, model: tuple[str, str], files: Sequence[FilePart] = ()) -> None:
+    def prompt(self, session_id: str, *, message_id: str, text: str, model: tuple[str, str], files: Sequence[PromptFile] = ()) -> None:
         """Hand over a prompt; returns when OpenCode has taken it.
 
         Not repeatable: a second call with the same id adds the text again. `message_id` comes from `mint_message_id`.
         The model is always sent, for a session remembers the last one, even one that does not exist.
         """
         parts: list[dict[str, Any]] = [{"type": "text", "text": text}]
-        parts += [{"type": "file", **file.model_dump(exclude_none=True)} for file in files]
+        parts += [{"type": "file", "filename": file.name, "mime": file.mime, "url": file.url} for file in files]
         body = {"messageID": message_id, "model": {"providerID": model[0], "modelID": model[1]}, "parts": parts}
         self._request("POST", f"/session/{_id(session_id)}/prompt_async", json=body)
 
@@ -133,6 +136,10 @@ class OpenCode:
         self._answer("POST", f"/question/{_id(request_id)}/reject", bool)
 
     # As it is sent, for `resync`
+
+    def snapshot(self, roots: Iterable[str], *, known: Callable[[str], bool] = lambda message_id: False) -> Snapshot:
+        """The project's sessions as they are now; see `doce.opencode.snapshot.take`. Pass the state's `final` as `known`."""
+        return take(self, roots, known=known)
 
     def raw(self, path: str, shape: Callable[[], T]) -> T:
         """The answer of a GET as plain JSON of this shape (`list` or `dict`)."""

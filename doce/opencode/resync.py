@@ -27,18 +27,8 @@ from doce.events.vocabulary import (
     ToolProgress,
     ToolStart,
 )
-from doce.opencode.normalize import (
-    interrupt,
-    on_message,
-    on_part,
-    on_permission,
-    on_question,
-    on_session,
-    on_status,
-    on_todos,
-    resolve,
-    resolved_key,
-)
+from doce.opencode.answers import interrupt, on_message, on_part
+from doce.opencode.sessions import on_permission, on_question, on_session, on_status, on_todos, resolve, resolved_key
 from doce.opencode.state import Message, Normalized, Part, Session, State, Tool
 
 Raw = Mapping[str, Any]

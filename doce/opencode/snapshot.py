@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol, TypeVar
 
 from doce.errors import NotFound
-from doce.opencode.client import OpenCode
 from doce.opencode.resync import Snapshot
 
+T = TypeVar("T")
 _TRIES = 5
 
 
-def take(client: OpenCode, roots: Iterable[str], *, known: Callable[[str], bool] = lambda message_id: False) -> Snapshot:
+class Reader(Protocol):
+    """What of the client is needed: answers as they are sent."""
+
+    def raw(self, path: str, shape: Callable[[], T]) -> T: ...
+
+    def raw_message_pages(self, session_id: str) -> Iterator[list[dict[str, Any]]]: ...
+
+
+def take(client: Reader, roots: Iterable[str], *, known: Callable[[str], bool] = lambda message_id: False) -> Snapshot:
     """The project's sessions as they are now. Blocking; several requests.
 
     `known(message id)`: the log has this message whole (`State.final`); pages older than one that has such a message
@@ -37,7 +45,7 @@ def take(client: OpenCode, roots: Iterable[str], *, known: Callable[[str], bool]
     return snapshot
 
 
-def _family(client: OpenCode, root: str) -> list[Mapping[str, Any]]:
+def _family(client: Reader, root: str) -> list[Mapping[str, Any]]:
     """The session and its sub-agents', parents first."""
     try:
         found: list[Mapping[str, Any]] = [client.raw(f"/session/{root}", dict)]
@@ -48,7 +56,7 @@ def _family(client: OpenCode, root: str) -> list[Mapping[str, Any]]:
     return found
 
 
-def _messages(client: OpenCode, session_id: str, known: Callable[[str], bool]) -> list[Mapping[str, Any]]:
+def _messages(client: Reader, session_id: str, known: Callable[[str], bool]) -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = []
     for page in client.raw_message_pages(session_id):
         found = [*page, *found]

@@ -217,6 +217,18 @@ class State:
         """True when the message's `final` was told."""
         return f"{message_id}:final" in self.seen
 
+    def tell(self, payload: Payload, key: str, session_id: str, turn: str | None = None) -> list[Normalized]:
+        """The event, unless its fact was told before."""
+        if key in self.seen:
+            return []
+        self.seen.add(key)
+        return [Normalized(payload, session_id, turn if turn is not None else self.turn_of(session_id), key)]
+
+    def adopt(self, message_id: str, session_id: str) -> Message:
+        """An assistant message whose beginning was not seen."""
+        message = self.messages[message_id] = Message(message_id, session_id, "assistant", turn=self.turn_of(session_id))
+        return message
+
     def add_workspace(self, path: object) -> None:
         """Learn a path that the agent calls its directory."""
         if isinstance(path, str) and len(path) > 1 and path.startswith("/") and path.rstrip("/") not in self.workspaces:

@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 from doce.events import vocabulary as events
 from doce.events.vocabulary import Payload, Tokens
-
-PARAGRAPH = "\n\n"
+from doce.opencode.answers import PARAGRAPH
 
 
 @dataclass(slots=True)

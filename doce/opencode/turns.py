@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from doce.events.vocabulary import Tokens
-from doce.opencode.normalize import ABORTED
+from doce.opencode.answers import ABORTED
 from doce.opencode.state import Message, State, Turn
 
 

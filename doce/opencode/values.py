@@ -109,10 +109,10 @@ class Question(Answer):
     tool: ToolCall | None = None
 
 
-class FilePart(BaseModel):
+class PromptFile(BaseModel):
     """A file sent with a prompt; `url` is a data: or file:// address."""
 
     model_config = ConfigDict(frozen=True)
+    name: str
     mime: str
     url: str
-    filename: str | None = None

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from doce.errors import BadRequest
 from doce.events import vocabulary as events
-from doce.opencode.normalize import normalize, plain_message
+from doce.opencode.answers import plain_message
+from doce.opencode.normalize import normalize
 from doce.opencode.paths import relative_path, relative_text
 from doce.opencode.recording import normalize_file
 from doce.opencode.resync import Snapshot, resync
