@@ -15,11 +15,11 @@ from doce.opencode.sessions import resolved_key as resolved_key
 from doce.opencode.state import Normalized, State
 
 Raw = Mapping[str, Any]
+#: Known and of no interest: they say nothing about the work, or say it a second time.
 IGNORED = frozenset(
     "server.connected server.instance.disposed global.disposed session.diff session.deleted session.compacted "
     "file.edited file.watcher.updated plugin.added catalog.updated reference.updated integration.updated".split()
 )
-#: Least time (ms, by the event's own clock) between two looks at the output of a running tool.
 
 
 def normalize(state: State, event: Raw) -> list[Normalized]:

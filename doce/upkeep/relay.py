@@ -93,6 +93,7 @@ class Relay:
             if kind == "session.status":
                 await asyncio.to_thread(self._abort_if_wanted)
         elif kind == "server.heartbeat":
+            await self._settle()
             await asyncio.to_thread(self._settle_lost)
 
     async def _compare(self) -> None:
@@ -107,7 +108,7 @@ class Relay:
         await asyncio.to_thread(self._abort_if_wanted)
 
     def _snapshot(self, session_id: str) -> Snapshot:
-        return self._agent.snapshot([session_id])
+        return self._agent.snapshot([session_id], known=self._state.final)
 
     def _put(self, told: Iterable[Normalized]) -> None:
         pending = [
