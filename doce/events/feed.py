@@ -84,6 +84,8 @@ class Subscription(AsyncIterator[bytes]):
         self._channel = channel
         #: The last event handed out.
         self.cursor = cursor
+        #: The last event of this project when the reader came.
+        self.head = log.last_seq(channel.project_id)
         self._open = True
 
     async def __anext__(self) -> bytes:

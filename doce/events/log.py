@@ -144,6 +144,14 @@ def head() -> int:
     return int(row[0]) if row else 0
 
 
+def last_seq(project_id: str | None) -> int:
+    """The last event of a project that is in the log; 0 when there is none."""
+    if project_id is None:
+        return head()
+    row = database.execute_sql("SELECT max(seq) FROM events WHERE project_id = ?", (project_id,)).fetchone()
+    return int(row[0] or 0)
+
+
 def prune_deltas(before_ms: int, limit: int = 20_000) -> int:
     """Drop pieces of messages that ended before `before_ms`: their `final` holds the text. Returns how many."""
     sql = """

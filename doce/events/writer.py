@@ -123,7 +123,7 @@ class EventWriter:
                     event.source_key,
                     event.at or now,
                 )
-                self._db.execute_sql(log.INSERT, row)
+                self._db.execute_sql(log.INSERT, row)  # type: ignore[no-untyped-call]
 
 
 def joined(batch: Iterable[Pending]) -> Iterable[Pending]:

@@ -25,6 +25,7 @@ PREVIEW = "preview"
 OPENCODE = "opencode"
 OPENCODE_PORT = 3000
 OPENCODE_USER = "opencode"
+CONFIG = "OPENCODE_CONFIG_CONTENT"
 
 
 class Isolation(Protocol):
@@ -96,7 +97,7 @@ class Stacks:
         password = self._tokens.agent_password(project.id)
         everything = agent_environment(
             gateway_url=self._gateway_url(),
-            gateway_token=self._tokens.mint(project.id),
+            gateway_token=self._tokens.current(project.id),
             password=password,
             model=project.model,
             models=[model.id for model in self._catalog.models()],
@@ -108,7 +109,9 @@ class Stacks:
             command=("opencode", "serve", "--hostname", host, "--port", str(inside)),
             port=inside,
             host_port=port,
-            env={name: value for name, value in everything.items() if isinstance(value, str)},
+            env={name: value for name, value in everything.items() if isinstance(value, str) and name != CONFIG},
+            # Which models there are changes with the providers' lists; every prompt names its model anyway.
+            volatile={CONFIG: str(everything[CONFIG])},
             secrets={name: value for name, value in everything.items() if isinstance(value, SecretStr)},
             probe=Probe(path="/global/health", user=OPENCODE_USER, password=password),
             # As a container's first process OpenCode ignores SIGTERM (reference/docker.md); SIGINT ends it everywhere.

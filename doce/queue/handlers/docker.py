@@ -55,6 +55,7 @@ def compose_up(work: Work, context: JobContext, payload: DockerComposeUp | Docke
     project = _with_ports(work, project)
     step("starting services")
     work.runtime.available()
+    work.tokens.grant(project.id)
     try:
         work.runtime.up(
             work.stacks.of(project), report=lambda line: tell.append("host", line + "\n"), cancelled=context.throw_if_cancel_requested

@@ -1,0 +1,263 @@
+"""The composition root: settings → services → doors. The only place that wires."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from doce import __version__, addresses
+from doce import logger as logs
+from doce.actions.services import Services
+from doce.auth import setup as first_setup
+from doce.auth.attempts import Attempts
+from doce.auth.secrets import SecretKey
+from doce.auth.users import ApiTokens, Users
+from doce.clock import SystemClock
+from doce.db import setting
+from doce.db.connection import database, open_database
+from doce.errors import Conflict, DoceError
+from doce.events.feed import Feed
+from doce.events.writer import EventWriter
+from doce.llm.catalog import Catalog
+from doce.llm.complete import Namer
+from doce.llm.gateway import Gateway
+from doce.llm.server import GatewayServer
+from doce.llm.tokens import GatewayTokens
+from doce.llm.usage import UsageCounter
+from doce.process import ProcessRuntime
+from doce.projects.lifecycle import Projects
+from doce.projects.prompts import PromptStore
+from doce.projects.requests import Requests
+from doce.projects.stack import Stacks
+from doce.projects.store import ProjectStore
+from doce.projects.tools import MachineTools
+from doce.queue import owner
+from doce.queue.handlers import docker, opencode, project
+from doce.queue.handlers.work import Work
+from doce.queue.registry import Handler
+from doce.queue.types import Job, JobType
+from doce.queue.worker import Worker
+from doce.settings import Settings, machine_path
+from doce.stacks.runtime import Runtime
+from doce.testing import faults
+from doce.toolchain import Toolchain
+from doce.transport import Listener, listen
+from doce.upkeep.keeper import RelayKeeper
+from doce.upkeep.reconciler import Reconciler
+from doce.upkeep.relay import Desk
+from doce.web.routes import application
+
+logger = logging.getLogger(__name__)
+
+#: Least time between two looks of `doce worker` at the queue, ms.
+WORKER_POLL_MS = 50
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What every process of doce is made of."""
+
+    settings: Settings
+    work: Work
+    services: Services
+    gateway: GatewayServer
+    runtime: Runtime
+    writer: EventWriter
+    feed: Feed
+
+    def worker(self, poll_ms: int | None = None) -> Worker:
+        return Worker(
+            handlers(self.work),
+            workers=self.settings.workers,
+            lease_s=self.settings.lease_s,
+            heartbeat_s=self.settings.heartbeat_s,
+            stop_grace_s=self.settings.stop_grace_s,
+            history_days=self.settings.job_history_days,
+            poll_ms=poll_ms,
+        )
+
+
+def build(settings: Settings) -> Parts:
+    """Wire everything; opens the database and adopts what still runs, starts nothing."""
+    clock = SystemClock()
+    faults.configure(settings.fault)
+    open_database(settings.database)
+    key = SecretKey.load(settings.data / "secret.key")
+    toolchain = Toolchain(settings.cache, path=machine_path())
+    tools = MachineTools(toolchain)
+    instance = setting.keep("instance", lambda: secrets.token_hex(6))
+    runtime = ProcessRuntime(settings.data.absolute(), instance, tools.path)
+    tokens, catalog = GatewayTokens(key, clock), Catalog(settings, clock)
+    usage = UsageCounter(catalog, clock)
+    gateway = GatewayServer(settings, Gateway(tokens=tokens, catalog=catalog, usage=usage))
+    stacks = Stacks(settings, runtime=runtime, tokens=tokens, catalog=catalog, gateway_url=lambda: gateway.url)
+    store, prompts = ProjectStore(settings, clock), PromptStore(clock)
+    requests = Requests(clock, store=store, agent=lambda project_id: stacks.agent(store.get(project_id)))
+    projects = Projects(settings, clock, store=store, prompts=prompts, models=catalog, isolates=lambda: runtime.isolates)
+    feed = Feed()
+    work = Work(
+        settings=settings, clock=clock, runtime=runtime, stacks=stacks, store=store, prompts=prompts, tokens=tokens, tools=tools,
+        name_project=Namer(catalog, usage).name_project, path=machine_path(),
+    )  # fmt: skip
+    services = Services(
+        settings=settings, clock=clock, users=Users(clock), tokens=ApiTokens(clock), attempts=Attempts(clock), projects=projects,
+        prompts=prompts, requests=requests, catalog=catalog, feed=feed, agent=stacks.agent,
+    )  # fmt: skip
+    return Parts(settings, work, services, gateway, runtime, EventWriter(settings.database), feed)
+
+
+def handlers(work: Work) -> Mapping[str, Handler]:
+    """What does each type of job."""
+
+    def broken(job: Job, error: str) -> None:
+        project.into_error(work, job.project_id, error)
+
+    def handler(run: Any, failed: Any = broken) -> Handler:
+        return Handler(partial(run, work), failed=failed)
+
+    return {
+        JobType.PROJECT_CREATE: handler(project.create),
+        JobType.PROJECT_DELETE: handler(project.delete, None),
+        JobType.PROJECTS_DELETE_ALL_FOR_USER: handler(project.delete_all, None),
+        JobType.DOCKER_COMPOSE_UP: handler(docker.compose_up),
+        JobType.DOCKER_WAIT_READY: handler(docker.wait_ready),
+        JobType.DOCKER_ENSURE_RUNNING: handler(docker.ensure_running),
+        JobType.DOCKER_STOP: handler(docker.stop),
+        JobType.OPENCODE_SESSION_CREATE: handler(opencode.session_create),
+        JobType.OPENCODE_SEND_USER_PROMPT: handler(opencode.send_user_prompt, lambda job, error: opencode.give_up(work, job, error)),
+    }
+
+
+@contextlib.contextmanager
+def only_one(settings: Settings) -> Iterator[None]:
+    """One `doce serve` a data folder. Raises Conflict naming the folder; the lock dies with the process, however it dies."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    with (settings.data / "serve.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Conflict(
+                f"Another `doce serve` uses the data folder {settings.data}.", hint="Stop it first, or set DOCE_DATA to another folder."
+            ) from None
+        yield
+
+
+def serve(settings: Settings) -> int:
+    """`doce serve`: HTTP, gateway, relay, reconciler and, unless DOCE_WORKERS=0, the queue's workers. Returns an exit code."""
+    logs.configure(settings.log_level)
+    with only_one(settings):
+        sock = listen(settings.bind, settings.port)
+        parts = build(settings)
+        runner = asyncio.Runner(loop_factory=_loop_factory())
+        with runner:
+            runner.run(_serve(parts, Listener(application(parts.services), sock)))
+        parts.runtime.close()
+        database.close()
+    return 0
+
+
+def _loop_factory() -> Any:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+async def _serve(parts: Parts, listener: Listener) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with _running(parts):
+        url = addresses.doce_url(parts.settings, listener.port)
+        serving = listener.begin()
+        await asyncio.to_thread(first_setup.update_url, parts.settings, url)
+        logger.info("doce %s listens", __version__, extra={"url": url, "pid": os.getpid()})
+        print(f"doce listens at {url}", flush=True)
+        if not await asyncio.to_thread(parts.services.users.any):
+            print("Nobody is set up yet: run `doce setup` on this machine.", flush=True)
+        stop = asyncio.create_task(stopping.wait())
+        await asyncio.wait({stop, serving}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        # Streams first: a server waits for its open connections.
+        parts.feed.close()
+        await listener.end()
+
+
+@contextlib.asynccontextmanager
+async def _running(parts: Parts) -> AsyncIterator[None]:
+    """Everything that works in the background, started in order and ended in the reverse of it."""
+    parts.writer.start()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(parts.writer.close)
+        await stack.enter_async_context(parts.feed)
+        await _start_gateway(parts)
+        stack.push_async_callback(parts.gateway.stop)
+        desk = Desk(parts.settings, parts.work.clock, parts.work.store, parts.work.prompts, parts.work.stacks, parts.writer)
+        keeper = asyncio.create_task(RelayKeeper(desk, owner.name("relay"), is_gone=owner.is_gone).run(), name="doce-relays")
+        stack.push_async_callback(_cancelled, keeper)
+        worker = parts.worker() if parts.settings.workers else None
+        reconciler = Reconciler(parts.work, parts.services.requests)
+        stack.callback(parts.runtime.watch(lambda project_id, _service: reconciler.wake(project_id)))
+        reconciler.start()
+        stack.callback(reconciler.stop)
+        if worker:
+            worker.start()
+            # In a thread: running handlers get their grace, and the loop goes on serving them meanwhile.
+            stack.push_async_callback(asyncio.to_thread, worker.stop)
+        yield
+
+
+async def _start_gateway(parts: Parts) -> None:
+    """A gateway that cannot listen does not keep doce from answering; agents' calls fail and say so."""
+    try:
+        await parts.gateway.start()
+    except DoceError as error:
+        logger.error("the model gateway does not listen: %s", error)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def work(settings: Settings) -> int:
+    """`doce worker`: the queue's workers alone, beside a `doce serve` with the same data folder. Returns an exit code."""
+    logs.configure(settings.log_level)
+    parts = build(settings)
+    worker = parts.worker(WORKER_POLL_MS)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    worker.start()
+    logger.info("doce worker %s works", __version__, extra={"pid": os.getpid(), "workers": settings.workers})
+    print(f"doce worker takes up to {settings.workers} jobs at a time", flush=True)
+    stopping.wait()
+    worker.stop()
+    parts.runtime.close()
+    database.close()
+    return 0
+
+
+def set_up(settings: Settings, name: str, password: str | None = None) -> str:
+    """`doce setup`: the first admin, and a token for this machine's command line. Returns the admin's name."""
+    clock = SystemClock()
+    open_database(settings.database)
+    try:
+        return first_setup.setup(settings, Users(clock), ApiTokens(clock), name, password).name
+    finally:
+        database.close()
+
+

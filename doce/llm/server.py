@@ -1,0 +1,53 @@
+"""Where the gateway listens: an address of its own that stays the same, since agents outlive a restart of doce."""
+
+from __future__ import annotations
+
+import logging
+
+from doce.db import setting
+from doce.errors import Unavailable
+from doce.llm.gateway import Gateway
+from doce.settings import Settings
+from doce.transport import Listener, listen
+
+logger = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+KEY = "gateway.port"
+
+
+class GatewayServer:
+    """The gateway on a socket, in doce's loop."""
+
+    def __init__(self, settings: Settings, gateway: Gateway) -> None:
+        self._settings = settings
+        self._gateway = gateway
+        self._listener: Listener | None = None
+
+    @property
+    def url(self) -> str:
+        """What agents are told. Raises Unavailable before it listens for the first time."""
+        port = self._settings.gateway_port or setting.get(KEY)
+        if not port:
+            raise Unavailable("The model gateway does not listen yet.", hint="doce is starting; it goes on by itself.")
+        return f"http://{HOST}:{port}/v1"
+
+    async def start(self) -> None:
+        """Listen where it listened before. Raises Unavailable naming a port that somebody else has."""
+        kept = self._settings.gateway_port or setting.get(KEY) or 0
+        try:
+            sock = listen(HOST, kept)
+        except Unavailable as error:
+            raise Unavailable(
+                f"The model gateway's port {kept} is taken.", hint="End what listens there, or set DOCE_GATEWAY_PORT to another one."
+            ) from error
+        self._listener = Listener(self._gateway.app(), sock)
+        if not kept:
+            setting.put(KEY, self._listener.port)
+        self._listener.begin()
+        logger.info("the model gateway listens", extra={"url": self.url})
+
+    async def stop(self) -> None:
+        if self._listener:
+            await self._listener.end()
+        await self._gateway.close()

@@ -1,0 +1,127 @@
+"""What was used: tokens and money of every call of a model, a row and an event in one transaction."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from doce.clock import Clock
+from doce.db.connection import database
+from doce.db.models import Usage
+from doce.events import log as events
+from doce.events.vocabulary import Tokens, UsageCounted
+from doce.llm.catalog import Catalog
+
+logger = logging.getLogger(__name__)
+
+Purpose = Literal["turn", "naming"]
+#: Characters a token has, roughly: for calls whose provider did not get to say.
+CHARACTERS_A_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Tokens and cost of one call. `estimated`: the provider did not say."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    reasoning: int = 0
+    #: US dollars, None: to be worked out from the price
+    cost: float | None = None
+    estimated: bool = False
+
+
+class Meter:
+    """Reads a provider's stream as it passes and knows at any moment what it has cost."""
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        self._asked = len(json.dumps(request.get("messages", []), ensure_ascii=False))
+        self._answered = 0
+        self._usage: dict[str, Any] | None = None
+        self._rest = b""
+
+    def take(self, data: bytes) -> None:
+        """Bytes of the stream, cut anywhere."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:"):
+                self._line(line[5:].strip())
+
+    def whole(self, answer: dict[str, Any]) -> None:
+        """A whole answer, or one chunk of a stream."""
+        if isinstance(answer.get("usage"), dict):
+            self._usage = answer["usage"]
+        for choice in answer.get("choices") or []:
+            said = choice.get("delta") or choice.get("message") or {}
+            self._answered += len(said.get("content") or "") + len(said.get("reasoning_content") or "")
+            for call in said.get("tool_calls") or []:
+                self._answered += len((call.get("function") or {}).get("arguments") or "")
+
+    def _line(self, line: bytes) -> None:
+        if line == b"[DONE]":
+            return
+        try:
+            chunk = json.loads(line)
+        except ValueError:
+            return
+        if isinstance(chunk, dict):
+            self.whole(chunk)
+
+    def counted(self) -> Counted:
+        """What the provider said, else an estimate from the text seen."""
+        usage = self._usage
+        if usage is None:
+            return Counted(self._asked // CHARACTERS_A_TOKEN, self._answered // CHARACTERS_A_TOKEN, estimated=True)
+        prompt, completion = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
+        cost = usage.get("cost")
+        return Counted(
+            input=int(usage.get("prompt_tokens") or 0),
+            output=int(usage.get("completion_tokens") or 0),
+            cached=int(prompt.get("cached_tokens") or 0),
+            reasoning=int(completion.get("reasoning_tokens") or 0),
+            cost=float(cost) if isinstance(cost, int | float) else None,
+        )
+
+
+class UsageCounter:
+    """Writes down what calls came to."""
+
+    def __init__(self, catalog: Catalog, clock: Clock) -> None:
+        self._catalog = catalog
+        self._clock = clock
+
+    def count(self, project_id: str, model_id: str, counted: Counted, purpose: Purpose = "turn") -> None:
+        """One call of `model_id` for a project, put to the prompt that is with its agent now.
+
+        Beside the critical path: a turn is not lost because its cost could not be written; the log says so.
+        """
+        try:
+            self._write(project_id, model_id, counted, purpose)
+        except Exception:
+            logger.exception("usage was not written", extra={"project_id": project_id, "model": model_id})
+
+    def _write(self, project_id: str, model_id: str, counted: Counted, purpose: Purpose) -> None:
+        provider, _, name = model_id.partition("/")
+        cost = self._cost(model_id, counted)
+        with database.atomic():
+            sql = "SELECT id, user_id, session_id FROM prompts WHERE project_id = ? AND state IN ('sending', 'sent')"
+            prompt_id, user_id, session_id = database.execute_sql(sql, (project_id,)).fetchone() or (None, None, None)
+            Usage.create(
+                project_id=project_id, prompt_id=prompt_id, user_id=user_id, provider=provider, model=name, purpose=purpose,
+                input_tokens=counted.input, output_tokens=counted.output, cached_tokens=counted.cached, cost=cost,
+                estimated=counted.estimated, at=self._clock.now_ms(),
+            )  # fmt: skip
+            tokens = Tokens(input=counted.input, output=counted.output, reasoning=counted.reasoning, cache_read=counted.cached)
+            payload = UsageCounted(provider=provider, model=name, tokens=tokens, cost=cost)
+            events.append(payload, project_id=project_id, session_id=session_id, prompt_id=prompt_id)
+
+    def _cost(self, model_id: str, counted: Counted) -> float:
+        if counted.cost is not None:
+            return counted.cost
+        model = self._catalog.find(model_id)
+        if model is None:
+            return 0.0
+        return (counted.input * (model.input_price or 0) + counted.output * (model.output_price or 0)) / 1_000_000

@@ -1,0 +1,37 @@
+"""Having what a project needs on this machine: programs, the agent's home, a first store of dependencies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from doce.opencode.config import prepare_home
+from doce.projects import templates
+from doce.projects.layout import Layout
+from doce.toolchain import Toolchain
+
+
+class MachineTools:
+    """For runtimes whose services are programs of this machine."""
+
+    def __init__(self, toolchain: Toolchain) -> None:
+        self._toolchain = toolchain
+
+    def prepare(self, template: str, layout: Layout, report: Callable[[str], None]) -> None:
+        """Fetch what is missing, once for all projects. `report` is told what is going on, and may raise to end it.
+
+        Raises Unavailable with what to do when something cannot be had.
+        """
+        chosen = templates.get(template)
+        names = ["node", "opencode", *(["pnpm"] if "pnpm" in chosen.install.command else [])]
+        missing = [name for name in names if self._toolchain.find(name) is None]
+        if missing:
+            report(f"fetching {' and '.join(missing)} (once)")
+        self._toolchain.ensure(*names)
+        prepare_home(layout.home)
+        if "pnpm" in chosen.install.command and not (layout.workspace / "node_modules").exists():
+            report("filling the store of dependencies")
+            self._toolchain.fill_store(chosen.workspace, layout.store)
+
+    def path(self) -> str:
+        """PATH for services."""
+        return self._toolchain.bin_path()

@@ -1,0 +1,1 @@
+"""What a project runs, and the protocol of what runs it."""

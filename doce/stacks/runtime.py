@@ -1,0 +1,73 @@
+"""The protocol of what runs projects. `docker` isolates; `process` does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from doce.stacks.stack import Stack
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """How a service is now."""
+
+    service: str
+    state: Literal["running", "exited", "missing"]
+    #: What the runtime calls it: a pid, a container id.
+    id: str = ""
+    exit_code: int | None = None
+    #: epoch ms
+    started_at: int | None = None
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    """What a command inside a service came to."""
+
+    exit_code: int
+    #: stdout and stderr together
+    output: str
+
+
+class Runtime(Protocol):
+    """Runs stacks. Every method is safe to call twice."""
+
+    name: str
+    #: What it runs cannot touch this machine.
+    isolates: bool
+
+    def available(self) -> None:
+        """Raises Unavailable with what to do when it cannot run anything now."""
+
+    def up(self, stack: Stack, *, report: Callable[[str], None], cancelled: Callable[[], None]) -> list[ServiceState]:
+        """Start what is missing, exited or changed, and nothing else; does not wait until it is ready.
+
+        `report` is told each step, `cancelled` raises when the caller should end. Raises PortTaken, Unavailable.
+        """
+
+    def stop(self, project_id: str, services: Collection[str] | None = None) -> None:
+        """End services (None: all of the stack), so that `up` can start them again."""
+
+    def down(self, project_id: str) -> None:
+        """End and forget the services; what they stored stays."""
+
+    def destroy(self, project_id: str) -> None:
+        """Leave nothing of the project behind but its files."""
+
+    def ps(self, project_id: str) -> list[ServiceState]:
+        """The services that were started and not taken down."""
+
+    def exec(self, project_id: str, service: str, argv: Sequence[str], *, timeout_s: float) -> ExecResult:
+        """Run a command where `service` runs. Raises Conflict when it does not run, Unavailable after the time-out."""
+
+    def projects(self) -> set[str]:
+        """Projects of this doce that have anything running."""
+
+    def watch(self, on_end: Callable[[str, str], None]) -> Callable[[], None]:
+        """Call `on_end(project_id, service)` soon after a service ended by itself; returns what ends the watching."""
+
+    def close(self) -> None:
+        """Let go of threads and connections; what runs goes on."""

@@ -1,0 +1,1 @@
+"""doce over HTTP: routes made from the actions, and streams."""

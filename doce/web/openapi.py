@@ -1,0 +1,132 @@
+"""OpenAPI 3.1, generated from the declarations."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from doce import __version__
+from doce.actions.catalog import actions
+from doce.actions.registry import Action
+from doce.errors import all_errors
+
+ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message"],
+            "properties": {
+                "code": {"type": "string", "enum": sorted({error.code for error in all_errors()})},
+                "message": {"type": "string"},
+                "hint": {"type": "string"},
+                "details": {"type": "object"},
+            },
+        }
+    },
+}
+_STREAMS = {
+    "/api/projects/{project}/opencode/event": ("events.stream", "Follow a project's events.", "after"),
+    "/api/projects/{project}/logs": ("logs.stream", "Follow the log of a project's services.", "offset"),
+}
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The whole description."""
+    declared = list(actions().values())
+    models = {one.output for one in declared} | {one.input for one in declared}
+    keys, shared = models_json_schema(
+        [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)]
+        + [(model, "serialization") for model in sorted(models, key=lambda model: model.__name__)],
+        ref_template="#/components/schemas/{model}",
+    )
+    paths: dict[str, dict[str, Any]] = {}
+    for one in declared:
+        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, keys)
+    for path, (name, summary, parameter) in _STREAMS.items():
+        paths.setdefault(path, {})["get"] = _stream(name, summary, parameter)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "doce", "version": __version__, "description": "A sentence becomes a running, deployed website."},
+        "paths": paths,
+        "components": {
+            "schemas": {**shared.get("$defs", {}), "Error": ERROR},
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"bearer": []}],
+    }
+
+
+def _operation(one: Action, keys: Any) -> dict[str, Any]:
+    fields = one.input.model_json_schema(by_alias=True)
+    properties: dict[str, Any] = fields.get("properties", {})
+    required = set(fields.get("required", []))
+    parameters = [
+        {"name": name, "in": "path" if name in one.placeholders else "query", "required": name in required, "schema": schema}
+        for name, schema in properties.items()
+        if name in one.placeholders or one.method in ("GET", "DELETE")
+    ]
+    operation: dict[str, Any] = {
+        "operationId": one.name,
+        "summary": one.summary,
+        "parameters": parameters,
+        "responses": _answers(one, keys),
+        **({"security": []} if one.role == "public" else {}),
+    }
+    body = {name: schema for name, schema in properties.items() if not any(name == known["name"] for known in parameters)}
+    if body:
+        schema = {"type": "object", "properties": body, "required": sorted(required & set(body)), "additionalProperties": False}
+        if "$defs" in fields:
+            schema["$defs"] = fields["$defs"]
+        operation["requestBody"] = {"required": bool(schema["required"]), "content": {"application/json": {"schema": _inlined(schema)}}}
+    return operation
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """References into the schema's own definitions, pointed at the shared ones."""
+    defs = schema.pop("$defs", {})
+
+    def point(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                key: (f"#/components/schemas/{inner.rpartition('/')[2]}" if key == "$ref" else point(inner)) for key, inner in value.items()
+            }
+        return [point(inner) for inner in value] if isinstance(value, list) else value
+
+    pointed: dict[str, Any] = point(schema)
+    assert all(isinstance(name, str) for name in defs)
+    return pointed
+
+
+def _answers(one: Action, keys: Any) -> dict[str, Any]:
+    good = {"description": "Done.", "content": {"application/json": {"schema": keys[(one.output, "serialization")]}}}
+    error = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    refusals = {
+        str(found.status): {"description": (found.__doc__ or "").strip().splitlines()[0], **error}
+        for found in all_errors()
+        if found.status != 401 or one.role != "public"
+    }
+    return {str(one.status): good, **refusals}
+
+
+def _stream(name: str, summary: str, parameter: str) -> dict[str, Any]:
+    string = {"type": "string"}
+    number = {"type": "integer", "minimum": 0, "maximum": 10**17}
+    error = {"description": "Refused.", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "parameters": [
+            {"name": "project", "in": "path", "required": True, "schema": string},
+            {"name": parameter, "in": "query", "required": False, "schema": number},
+            {"name": "follow", "in": "query", "required": False, "schema": {"type": "boolean"}},
+        ],
+        "responses": {
+            "200": {"description": "The stream.", "content": {"text/event-stream": {"schema": string}}},
+            **{str(found.status): error for found in all_errors()},
+        },
+    }

@@ -1,0 +1,66 @@
+"""Requests: who asks, and what the body says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from starlette.requests import Request
+
+from doce.actions.registry import Action
+from doce.actions.services import Services
+from doce.auth.users import Person
+from doce.errors import BadRequest, PayloadTooLarge
+
+MAX_BODY = 1024 * 1024
+#: Attachments come as base64 in the body: five of the largest, and the prompt.
+MAX_BODY_WITH_FILES = 8 * 1024 * 1024
+
+
+def who(services: Services, request: Request) -> Person | None:
+    """Whose token this request carries. Addresses that guess are slowed down; a valid token never is."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        return None
+    person = services.tokens.who(secret.strip())
+    if person is None:
+        address = request.client.host if request.client else "?"
+        services.attempts.check(address)
+        services.attempts.failed(address)
+    return person
+
+
+async def body_of(request: Request, limit: int) -> dict[str, Any]:
+    """The JSON object in the body; none is an empty one. Raises BadRequest, PayloadTooLarge."""
+    data = bytearray()
+    async for piece in request.stream():
+        data += piece
+        if len(data) > limit:
+            raise PayloadTooLarge(f"The request is larger than {limit // (1024 * 1024)} MiB.")
+    if not data.strip():
+        return {}
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise BadRequest(f"The body is {kind}; JSON is wanted.", hint="Send `Content-Type: application/json`.")
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError):
+        raise BadRequest("The body is not valid JSON.") from None
+    if not isinstance(body, dict):
+        raise BadRequest("The body must be a JSON object.")
+    return body
+
+
+def values_of(chosen: Action, request: Request, body: dict[str, Any]) -> dict[str, Any]:
+    """The action's input: from the path, else from the query (GET, DELETE) or the body."""
+    aliases = {info.alias or name: name for name, info in chosen.input.model_fields.items()}
+    values: dict[str, Any] = dict(body)
+    for name, value in request.query_params.multi_items():
+        if name in values:
+            raise BadRequest(f"{name!r} is given twice.", details={"field": name})
+        values[name] = value
+    for name in chosen.placeholders:
+        if any(alias in values for alias, field in aliases.items() if field == name):
+            raise BadRequest(f"{name!r} belongs in the address.", details={"field": name})
+        values[name] = request.path_params[name]
+    return values

@@ -1,0 +1,104 @@
+"""One route for each action, and the streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from doce.actions.catalog import actions
+from doce.actions.registry import Action, perform, understand
+from doce.actions.services import Services
+from doce.auth import policy
+from doce.db.connection import database
+from doce.web.answers import ON_ERROR, Json
+from doce.web.middleware import Envelope
+from doce.web.openapi import document
+from doce.web.requests import MAX_BODY, MAX_BODY_WITH_FILES, body_of, values_of, who
+from doce.web.sse import Streams
+
+THREADS = 16
+
+
+class Office:
+    """Where actions are done: threads of their own, never the loop's."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="doce-act")
+
+    async def do(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Run `work` in one of the threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(_with_context, work, *arguments))
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def endpoint(self, chosen: Action) -> Callable[[Request], Awaitable[Response]]:
+        limit = MAX_BODY_WITH_FILES if "attachments" in chosen.input.model_fields else MAX_BODY
+
+        async def answer(request: Request) -> Response:
+            person = await self.do(who, self.services, request)
+            if chosen.role != "public":
+                # Before the body is read: nobody makes doce read megabytes without a token.
+                await self.do(policy.signed_in, self.services.users, person)
+            try:
+                body = await body_of(request, limit)
+            except ClientDisconnect:
+                return Response(status_code=499)
+            given = understand(chosen, values_of(chosen, request, body))
+            done = await self.do(partial(perform, chosen, self.services, person, given, request_id=request.state.request_id))
+            return Json(done, chosen.status)
+
+        return answer
+
+    async def openapi(self, request: Request) -> Response:
+        """GET /api/openapi.json"""
+        person = await self.do(who, self.services, request)
+        await self.do(policy.signed_in, self.services.users, person)
+        return Json(document())
+
+
+def _with_context(work: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return work(*arguments)
+    finally:
+        # A transaction that an error left open must not be the next request's.
+        if not database.is_closed() and database.transaction_depth() == 0 and database.connection().in_transaction:
+            database.rollback()
+
+
+def application(services: Services) -> Starlette:
+    """doce's HTTP door."""
+    office = Office(services)
+    streams = Streams(services, office.do)
+    paths: dict[str, list[Action]] = {}
+    for chosen in actions().values():
+        paths.setdefault(chosen.path, []).append(chosen)
+    routes = [
+        Route(path, _by_method({one.method: office.endpoint(one) for one in group}), methods=[one.method for one in group])
+        for path, group in paths.items()
+    ]
+    routes += [
+        Route("/api/projects/{project}/opencode/event", streams.events, methods=["GET"]),
+        Route("/api/projects/{project}/logs", streams.logs, methods=["GET"]),
+        Route("/api/openapi.json", office.openapi, methods=["GET"]),
+    ]
+    app = Starlette(routes=routes, middleware=[Middleware(Envelope)], exception_handlers=ON_ERROR)
+    app.state.office = office
+    return app
+
+
+def _by_method(endpoints: dict[str, Callable[[Request], Awaitable[Response]]]) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        return await endpoints["GET" if request.method == "HEAD" and "GET" in endpoints else request.method](request)
+
+    return answer

@@ -1,0 +1,184 @@
+"""Server-sent events: a project's events and its log. A reader is a cursor; one that does not read is cut off."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from doce import transport
+from doce.actions.registry import find_project
+from doce.actions.services import Services
+from doce.auth import policy
+from doce.auth.users import Person
+from doce.errors import BadRequest, DoceError
+from doce.projects.views import ProjectView
+from doce.stacks.logs import Chunk, LogFile
+from doce.web.requests import who
+
+HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+CONNECTED = b": connected\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
+#: How often an open stream looks whether its reader may still read, seconds.
+CHECK_S = 3.0
+Do = Callable[..., Awaitable[Any]]
+
+
+class Stream(Response):
+    """A streaming answer that ends when its reader goes, and cuts one that stops reading.
+
+    Plain ASGI: one task watches for the disconnect, the other writes.
+    """
+
+    def __init__(self, chunks: AsyncIterator[bytes], *, slow_s: float) -> None:
+        self._chunks = chunks
+        self._slow_s = slow_s
+        self.background = None
+        self.status_code = 200
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        writing = asyncio.create_task(self._write(scope, send))
+        leaving = asyncio.create_task(_left(receive))
+        try:
+            await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+            writing.cancel()
+            await asyncio.gather(leaving, writing, return_exceptions=True)
+
+    async def _write(self, scope: Scope, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
+        # Closed here and now, not when the collector comes by: a reader that is gone must cost nothing.
+        async with aclosing(self._chunks) as chunks:  # type: ignore[type-var]
+            async for chunk in chunks:
+                try:
+                    await asyncio.wait_for(send({"type": "http.response.body", "body": chunk, "more_body": True}), self._slow_s)
+                except TimeoutError:
+                    transport.abort(scope)
+                    return
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class Streams:
+    """The streaming endpoints."""
+
+    def __init__(self, services: Services, do: Do) -> None:
+        self._services = services
+        self._do = do
+
+    async def events(self, request: Request) -> Response:
+        """GET /api/projects/{project}/opencode/event: what happens in a project, from a cursor on."""
+        person, project = await self._admit(request)
+        after = cursor(request.headers.get("last-event-id") or request.query_params.get("after"))
+        follow = request.query_params.get("follow", "true").lower() not in ("false", "0", "no")
+        return Stream(self._events(request, person, project.id, after, follow), slow_s=self._services.settings.slow_viewer_s)
+
+    async def _events(self, request: Request, person: Person, project_id: str, after: int, follow: bool) -> AsyncIterator[bytes]:
+        yield CONNECTED
+        feed = self._services.feed
+        reader = feed.subscribe(project_id, after)
+        loop = asyncio.get_running_loop()
+        checked = quiet_at = loop.time()
+        waiting: asyncio.Future[bytes] | None = None
+        try:
+            while follow or reader.cursor < reader.head:
+                waiting = waiting or asyncio.ensure_future(anext(reader))
+                done, _ = await asyncio.wait({waiting}, timeout=CHECK_S)
+                if done:
+                    try:
+                        chunk = waiting.result()
+                    except StopAsyncIteration:
+                        return
+                    finally:
+                        waiting = None
+                    yield chunk
+                    quiet_at = loop.time()
+                elif not follow:
+                    return
+                if loop.time() - checked >= CHECK_S:
+                    checked = loop.time()
+                    if not await self._do(self._may_still, request, person, project_id):
+                        return
+                if loop.time() - quiet_at >= self._services.settings.keepalive_s:
+                    quiet_at = loop.time()
+                    yield KEEP_ALIVE
+        finally:
+            if waiting:
+                waiting.cancel()
+            reader.close()
+
+    async def logs(self, request: Request) -> Response:
+        """GET /api/projects/{project}/logs: the services' log, from a byte offset on."""
+        person, project = await self._admit(request)
+        text = request.query_params.get("offset")
+        offset = cursor(text, "offset") if text is not None else None
+        follow = request.query_params.get("follow", "true").lower() not in ("false", "0", "no")
+        return Stream(self._logs(request, person, project, offset, follow), slow_s=self._services.settings.slow_viewer_s)
+
+    async def _logs(self, request: Request, person: Person, project: ProjectView, offset: int | None, follow: bool) -> AsyncIterator[bytes]:
+        yield CONNECTED
+        log = LogFile(self._services.projects.log_file(project.id))
+        quiet = 0.0
+        while not self._services.feed.closed:
+            chunk: Chunk = await asyncio.to_thread(log.read, offset)
+            if chunk.text or chunk.truncated or offset is None:
+                yield _log_frame(chunk)
+                quiet = 0.0
+            offset = chunk.next_offset
+            if not follow and not chunk.text:
+                return
+            if follow and not chunk.text:
+                # A short wait: a thread that waits cannot be cancelled when the reader goes.
+                grown = await asyncio.to_thread(log.wait, offset, 0.5)
+                quiet = 0.0 if grown else quiet + 0.5
+                if not grown and quiet % CHECK_S == 0 and not await self._do(self._may_still, request, person, project.id):
+                    return
+                if quiet >= self._services.settings.keepalive_s:
+                    quiet = 0.0
+                    yield KEEP_ALIVE
+
+    async def _admit(self, request: Request) -> tuple[Person, ProjectView]:
+        unknown = set(request.query_params) - {"after", "offset", "follow"}
+        person = await self._do(who, self._services, request)
+        admitted: tuple[Person, ProjectView] = await self._do(self._find, person, request.path_params["project"])
+        if unknown:
+            raise BadRequest(f"This stream knows no {sorted(unknown)[0]!r}.", hint="It knows after, offset and follow.")
+        return admitted
+
+    def _find(self, person: Person | None, word: str) -> tuple[Person, ProjectView]:
+        signed_in = policy.signed_in(self._services.users, person)
+        return signed_in, find_project(self._services, signed_in, word)
+
+    def _may_still(self, request: Request, person: Person, project_id: str) -> bool:
+        """The token still opens and the project is still there."""
+        try:
+            return who(self._services, request) is not None and self._services.projects.exists(project_id)
+        except DoceError:
+            return False
+
+
+def cursor(text: str | None, name: str = "after") -> int:
+    """A cursor as it was sent. Raises BadRequest for one that is none."""
+    if text is None or text == "":
+        return 0
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise BadRequest(
+            f"{text[:40]!r} is not a cursor.", hint="Send the `id` of the last event you have, a number.", details={"field": name}
+        )
+    return int(text)
+
+
+def _log_frame(chunk: Chunk) -> bytes:
+    data = {"offset": chunk.offset, "nextOffset": chunk.next_offset, "text": chunk.text, "truncated": chunk.truncated}
+    return f"id: {chunk.next_offset}\nevent: log.chunk\ndata: {json.dumps(data)}\n\n".encode()
