@@ -101,8 +101,13 @@ def client_environment(environ: Mapping[str, str] | None = None) -> tuple[str | 
 
 
 def machine_path(environ: Mapping[str, str] | None = None) -> str:
-    """PATH of this machine: where tools are looked for. The only other variable doce reads."""
+    """PATH of this machine: where tools are looked for."""
     return (os.environ if environ is None else environ).get("PATH", os.defpath)
+
+
+def tool_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What pip and npm may see when they fetch for doce: everything of this person's but doce's own variables."""
+    return {name: value for name, value in (os.environ if environ is None else environ).items() if not name.startswith(PREFIX)}
 
 
 def _ports(text: str) -> tuple[int, int] | str:
