@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+import doce
 from doce.clock import ManualClock
 from doce.db.connection import database
 from doce.events import log as events
@@ -254,3 +260,16 @@ def test_this_process_is_alive_and_one_with_its_pid_but_another_start_is_not() -
     assert owner.is_gone(f"{host}:{pid}:{start}0:1")
     assert not owner.is_gone(f"another-host:{pid}:{start}0:1")
     assert not owner.is_gone("nonsense")
+
+
+def test_a_process_that_was_killed_is_gone_even_while_nobody_has_reaped_it() -> None:
+    program = "from doce.queue import owner; print(owner.name('1'), flush=True); input()"
+    environment = {"PYTHONPATH": str(Path(doce.__file__).parents[1])}
+    argv = [sys.executable, "-c", program]
+    with subprocess.Popen(argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        name = process.stdout.readline().strip()
+        assert not owner.is_gone(name)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert owner.is_gone(name)

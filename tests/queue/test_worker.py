@@ -17,6 +17,7 @@ from doce.queue.context import JobContext
 from doce.queue.enqueue import enqueue
 from doce.queue.interrupts import Cancelled, LostLease, Permanent
 from doce.queue.registry import Handler
+from doce.queue.storage import JobStorage
 from doce.queue.types import Job, JobState, OpencodeSendUserPrompt, OpencodeSessionCreate
 from doce.queue.worker import Upkeep, Worker
 
@@ -301,6 +302,29 @@ def test_concurrency_changes_at_once_up_and_down(start_worker: Start) -> None:
     for job_id in ids:
         until(job_id, JobState.SUCCEEDED)
     assert most[0] <= 2
+
+
+def test_a_slot_that_becomes_free_is_heard_by_the_thread_that_waits_for_it(start_worker: Start) -> None:
+    """Fewer jobs at a time than threads, and no poll that would find out by itself."""
+    worker = start_worker({CREATE: Handler(lambda *_: None)}, workers=3, poll_ms=600_000)
+    worker.set_concurrency(1)
+    for job in [ask(f"p{number}") for number in range(30)]:
+        until(job.id, JobState.SUCCEEDED)
+
+
+def test_a_job_taken_along_needs_an_open_storage_and_a_free_slot(clock: ManualClock) -> None:
+    enqueue(OpencodeSessionCreate(project_id="p"), clock=clock)
+    storage = JobStorage(clock=clock, lease_ms=60_000, poll_ms=50, limit=0)
+    enqueue(OpencodeSessionCreate(project_id="q"), clock=clock)
+    first = storage.claim()
+    assert first is not None
+    storage.keep(first)
+    assert storage.claim_along() is None
+    storage.set_limit(1)
+    storage.close()
+    assert storage.claim_along() is None
+    assert storage.dequeue() is None
+    assert jobs.counts()[JobState.QUEUED] == 1
 
 
 def test_resume_wakes_an_idle_worker(start_worker: Start) -> None:
