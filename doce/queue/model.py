@@ -120,11 +120,13 @@ def _tell_handler(job: Job) -> None:
         logger.exception("what the handler wanted to put right after its job was not done", extra=job.log_context())
 
 
-def claim(owner: str, *, clock: Clock, lease_ms: int) -> Job | None:
-    """Take the next job for `owner`, which must be new for each claim; None when there is nothing to do now."""
+def claim(owner: str, *, clock: Clock, lease_ms: int, look: bool = True) -> Job | None:
+    """Take the next job for `owner`, which must be new for each claim; None when there is nothing to do now.
+
+    With `look` it looks first, which takes no lock: idle workers never stand in the way of a writer.
+    """
     now = clock.now_ms()
-    # A look takes no lock: idle workers never stand in the way of a writer.
-    if not database.transaction_depth() and database.execute_sql(_NEXT, (now,)).fetchone() is None:
+    if look and database.execute_sql(_NEXT, (now,)).fetchone() is None:
         return None
     with _transaction():
         rows = database.execute_sql(_CLAIM, (owner, now + lease_ms, now, now, now)).fetchall()
