@@ -75,9 +75,7 @@ def test_an_error_is_kept_and_the_attempt_repeated(start_worker: Start, clock: M
         seen.set()
 
     start_worker({CREATE: Handler(run)}, clock=clock)
-    job = ask()
-    database.execute_sql("UPDATE jobs SET run_at = ?", (clock.now_ms(),))
-    bell.work.ring()
+    job = enqueue(OpencodeSessionCreate(project_id="p"), clock=clock).job
     deadline = time.monotonic() + PATIENCE_S
     while not jobs.get(job.id).last_error and time.monotonic() < deadline:
         bell.work.wait(bell.work.count, 0.01)
