@@ -1,0 +1,145 @@
+"""Commands that stay and watch: after `new` and `chat`, `events -f`, `logs -f`."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import webbrowser
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+
+from doce.cli.asking import Asking
+from doce.cli.printable import printable
+from doce.cli.screen import put_json, screen
+from doce.cli.watch import Turn, Watch
+from doce.client import Doce, Event
+
+#: Actions whose work can be watched.
+FOLLOWED = {"projects.create", "prompts.add"}
+FOLLOW = click.Option(
+    ["-f/-d", "--follow/--no-follow", "follow_it"],
+    default=None,
+    help="Watch until it is done, or return at once [default: watch on a terminal]",
+)
+
+
+@contextlib.contextmanager
+def leaving(project: str) -> Iterator[None]:
+    """Ctrl-C ends the watching, not the work."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\nThe work goes on. `doce events {project} -f` watches again, `doce stop {project}` stops it.", file=sys.stderr)
+        raise click.exceptions.Exit(130) from None
+
+
+def work(doce: Doce, action: str, answer: dict[str, Any], *, follow_it: bool | None, as_json: bool) -> int:
+    """Watch what a new project or prompt becomes; returns the exit code."""
+    follow_it = sys.stdout.isatty() and not as_json if follow_it is None else follow_it
+    made = action == "projects.create"
+    project = answer if made else doce.project(answer["projectId"])
+    name = str(project["slug"])
+    if as_json:
+        put_json(answer)
+    elif made:
+        print(printable(f"Making {project['name']} ({name}) with {project['model']}."), flush=True)
+    else:
+        print(f"Asked {name} (prompt {answer['id']}).", flush=True)
+    if not follow_it:
+        if not as_json:
+            print(f"`doce events {name} -f` watches.")
+        return 0
+    with leaving(name), contextlib.closing(doce.events(str(project["id"]))) as stream:
+        events: Iterable[Event] = stream if made else since(stream, answer["id"])
+        if as_json:
+            return _as_json(None if made else answer["id"], events)
+        watch = Watch(screen(), Asking(doce, name, screen()))
+        turn = watch.until(None if made else answer["id"], events)
+    if turn is not None and turn.state == "completed" and made:
+        print(f'\nChange it with: doce chat {name} "…"', flush=True)
+    return code(turn)
+
+
+def since(events: Iterable[Event], prompt: str) -> Iterator[Event]:
+    """The events from the one on that says this prompt was queued."""
+    begun = False
+    for event in events:
+        begun = begun or event.prompt_id == prompt
+        if begun:
+            yield event
+
+
+def code(turn: Turn | None) -> int:
+    """A turn's exit code: 0 only when the agent did what it was asked."""
+    return 0 if turn is not None and turn.state == "completed" else 1
+
+
+class _Silent:
+    """A screen for nobody."""
+
+    interactive = False
+
+    def line(self, text: str = "", style: str = "") -> None: ...
+    def say(self, text: str, style: str = "") -> None: ...
+    def end(self) -> None: ...
+    def busy(self, text: str | None) -> None: ...
+
+
+def _as_json(prompt: str | None, events: Iterable[Event]) -> int:
+    def told() -> Iterator[Event]:
+        for event in events:
+            put_json(event.envelope())
+            yield event
+
+    return code(Watch(_Silent()).until(prompt, told()))
+
+
+@click.command(epilog="\b\nExamples:\n  doce events ceramic -f\n  doce events ceramic --after 120 --json | jq .type")
+@click.argument("project")
+@click.option("-f", "--follow", "follow_it", is_flag=True, help="Wait for more until Ctrl-C.")
+@click.option("--after", type=click.IntRange(min=0), default=0, help="Only what comes after this number.", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print each event as one line of JSON.")
+def events(project: str, follow_it: bool, after: int, as_json: bool) -> int:
+    """Show what happened in a project, and with -f what happens."""
+    with Doce() as doce:
+        found = doce.project(project)
+        watch = Watch(screen())
+        with leaving(str(found["slug"])), contextlib.closing(doce.events(str(found["id"]), after, follow_it)) as stream:
+            for event in stream:
+                if as_json:
+                    put_json(event.envelope())
+                else:
+                    watch.take(event)
+        watch.screen.busy(None)
+    return 0
+
+
+@click.command(epilog="\b\nExamples:\n  doce logs ceramic\n  doce logs ceramic -f")
+@click.argument("project")
+@click.option("-f", "--follow", "follow_it", is_flag=True, help="Wait for more until Ctrl-C.")
+@click.option("--offset", type=click.IntRange(min=0), help="From this byte on; left out: the last 64,000 bytes.")
+@click.option("--json", "as_json", is_flag=True, help="Print each piece as one line of JSON.")
+def logs(project: str, follow_it: bool, offset: int | None, as_json: bool) -> int:
+    """Show the log of a project's services."""
+    with Doce() as doce:
+        found = doce.project(project)
+        with leaving(str(found["slug"])), contextlib.closing(doce.logs(str(found["id"]), offset, follow_it)) as stream:
+            for piece in stream:
+                if as_json:
+                    put_json({"offset": piece.offset, "nextOffset": piece.next_offset, "text": piece.text, "truncated": piece.truncated})
+                else:
+                    sys.stdout.write(printable(piece.text))
+                    sys.stdout.flush()
+    return 0
+
+
+def browse(url: str) -> None:
+    """Show `url` in the browser of a desktop; a console browser would take the terminal, so it is left alone."""
+    if not sys.stdout.isatty():
+        return
+    with contextlib.suppress(webbrowser.Error):
+        browser = webbrowser.get()
+        if type(browser) is not webbrowser.GenericBrowser:
+            browser.open(url)

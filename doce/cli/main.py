@@ -1,0 +1,55 @@
+"""argv → command → exit code: 0 done, 1 failed, 2 asked wrongly, 130 left with Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from doce.cli import screen
+from doce.cli.group import Words
+from doce.errors import DoceError
+
+FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+
+
+@click.group(cls=Words, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, no_args_is_help=True)
+@click.version_option(package_name="doce", prog_name="doce")
+def doce() -> None:
+    """A sentence becomes a running website that an agent edits while you watch.
+
+    \b
+    doce demo                                   see it work, nothing to set up
+    doce serve                                  start doce on this machine
+    doce new "a portfolio for a ceramicist"     make a site and watch
+    doce chat ceramicist "make it dark"         change it
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = doce.main(words, prog_name="doce", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.UsageError as error:
+        error.show()
+        return USAGE
+    except click.Abort:
+        print(file=sys.stderr)
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return FAILED
+    except DoceError as error:
+        screen.fail(error, as_json="--json" in words)
+        return FAILED
+    except BrokenPipeError:
+        # Who reads our output went away. Nothing more can be said, not even by the interpreter as it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
