@@ -12,7 +12,6 @@ from doce.demo.run import PROMPT, SECOND, Demo, Wishes
 from doce.demo.telling import ToMachine, ToPerson
 from doce.errors import DoceError
 
-
 EXAMPLES = """\b
 Examples:
   doce demo
@@ -22,8 +21,6 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-    epilog='\b\nExamples:\n  doce demo\n  doce demo "a café menu" --template astro-starter --keep\n  doce demo --json | jq -r .step'
-)
 @click.argument("prompt", default=PROMPT)
 @click.option("--prompt2", default=SECOND, show_default=True, help="The change that is asked for afterwards.")
 @click.option("--template", help="What to start from: static, astro-starter.")
