@@ -6,25 +6,57 @@ in the service's log, and doce never waits for it.
 
 import os
 import resource
+import signal
 import subprocess
 import sys
+
+MAX_FILES = 65_536
 
 
 def main() -> None:
     count = int(sys.argv[1])
     install, command = sys.argv[2 : 2 + count], sys.argv[2 + count :]
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if install and not os.path.isdir("node_modules"):
-        print(f"installing dependencies: {' '.join(install)}", flush=True)
-        done = subprocess.run(install, check=False)
-        if done.returncode:
-            print(f"error: dependencies could not be installed (exit code {done.returncode})", flush=True)
-            sys.exit(done.returncode)
+    be_plain()
+    if install:
+        fetch(install)
+    # By this, doce knows the service from what it starts: all carry the tag, one carries its own id.
+    os.putenv("DOCE_LEADER", str(os.getpid()))
     try:
         os.execvp(command[0], command)
     except OSError as error:
-        print(f"error: {command[0]} cannot be started: {error.strerror}", flush=True)
-        sys.exit(127)
+        fail(f"{command[0]} cannot be started: {error.strerror}", 127)
+
+
+def be_plain() -> None:
+    """Signals as a login shell leaves them, whatever started doce (nohup, a shell's &); no core files, enough open files."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = MAX_FILES if most == resource.RLIM_INFINITY else min(most, MAX_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+
+
+def fetch(install: list[str]) -> None:
+    """Run `install` while there is no `node_modules`, or one that an interrupted install left half done."""
+    half = os.path.join(os.path.expanduser("~"), ".doce-installing")
+    if os.path.isdir("node_modules") and not os.path.exists(half):
+        return
+    open(half, "w").close()
+    print(f"installing dependencies: {' '.join(install)}", flush=True)
+    try:
+        done = subprocess.run(install, check=False).returncode
+    except OSError as error:
+        fail(f"{install[0]} cannot be started: {error.strerror}", 127)
+    if done:
+        fail(f"dependencies could not be installed (exit code {done})", done if done > 0 else 128 - done)
+    os.unlink(half)
+
+
+def fail(reason: str, code: int) -> None:
+    print(f"error: {reason}", flush=True)
+    sys.exit(code)
 
 
 main()

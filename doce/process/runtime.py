@@ -1,4 +1,8 @@
-"""Services as child processes: each leads a session of its own, writes to a file, and outlives a killed doce."""
+"""Services as child processes: each leads a session of its own, writes to a file, and outlives a killed doce.
+
+The processes are the truth. What this object remembers is checked against them, since another doce with the same data
+folder (`doce worker`) starts and ends services too.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +14,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psutil
 
 from doce.clock import Clock, SystemClock
-from doce.errors import Conflict, NotFound, Unavailable
+from doce.errors import Conflict, Unavailable
 from doce.ports import PortTaken, is_free
+from doce.process import commands
+from doce.process.child import Child, adopted, environment, stop_signal
 from doce.process.collector import Collector
-from doce.process.tags import VARIABLE, Tag, tagged
+from doce.process.tags import Found, Tag, session, tagged, wait_gone
+from doce.stacks.logs import LogFile
 from doce.stacks.runtime import ExecResult, ServiceState
 from doce.stacks.stack import Service, Stack
 from doce.testing import faults
@@ -29,30 +36,10 @@ logger = logging.getLogger(__name__)
 LAUNCHER = Path(__file__).with_name("launch.py")
 #: How long a service may take to end after its signal, seconds.
 GRACE_S = 5.0
-
-
-@dataclass
-class Child:
-    """A service that was started, by this doce or one before it."""
-
-    tag: Tag
-    process: psutil.Process
-    started_at: int
-    ended: threading.Event = field(default_factory=threading.Event)
-    exit_code: int | None = None
-    #: doce ends it, so its end is no news.
-    expected: bool = False
-
-    def state(self) -> ServiceState:
-        running = not self.ended.is_set()
-        return ServiceState(
-            service=self.tag.service,
-            state="running" if running else "exited",
-            id=str(self.process.pid),
-            exit_code=None if running else self.exit_code,
-            started_at=self.started_at,
-            fingerprint=self.tag.fingerprint,
-        )
+#: How old a look at the machine's processes may be for `ps`, seconds.
+FRESH_S = 0.2
+#: Looks at what is still there while it is ended: something that forks as fast as it is killed is given up.
+MAX_SWEEPS = 50
 
 
 class ProcessRuntime:
@@ -66,10 +53,14 @@ class ProcessRuntime:
         self._instance = instance
         self._path = path
         self._clock = clock or SystemClock()
+        self._root = data / "projects"
         self._children: dict[tuple[str, str], Child] = {}
         self._lock = threading.Lock()
+        #: Held while a service starts and while looking for started ones, so that none is found before it is recorded.
+        self._starting = threading.RLock()
+        self._looked = float("-inf")
         self._listeners: list[Callable[[str, str], None]] = []
-        self._collector = Collector(data / "projects")
+        self._collector = Collector(self._root)
         self._adopt()
         self._collector.start()
 
@@ -78,6 +69,7 @@ class ProcessRuntime:
             raise Unavailable("The process runtime needs Linux or macOS.", hint="Use WSL, or the docker runtime.")
 
     def up(self, stack: Stack, *, report: Callable[[str], None], cancelled: Callable[[], None]) -> list[ServiceState]:
+        self._adopt()
         for service in stack.services:
             cancelled()
             child = self._child(stack.project_id, service.name)
@@ -90,94 +82,11 @@ class ProcessRuntime:
             self._start(stack, service)
         return self.ps(stack.project_id)
 
-    def _start(self, stack: Stack, service: Service) -> None:
-        # What a service left behind when it died may still hold its port.
-        self._kill_tagged(stack.project_id, {service.name})
-        if not is_free(service.host_port):
-            raise PortTaken(service.host_port, service.name)
-        tag = Tag(self._instance, stack.project_id, service.name, service.fingerprint())
-        for folder in (stack.home / "tmp", stack.logs):
-            folder.mkdir(parents=True, exist_ok=True)
-        argv = [sys.executable, "-I", str(LAUNCHER), str(len(service.install)), *service.install, *service.command]
-        try:
-            with self._collector.raw_file(stack.logs, service.name).open("ab") as output:
-                process = subprocess.Popen(
-                    argv,
-                    cwd=stack.workspace,
-                    env=self._environment(stack, service, tag),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-        except OSError as error:
-            raise Unavailable(f"{service.name} cannot be started: {error.strerror or error}.", hint="doce tries again.") from error
-        faults.point("process.started")
-        child = Child(tag, psutil.Process(process.pid), self._clock.now_ms())
-        with self._lock:
-            self._children[(stack.project_id, service.name)] = child
-        self._watch_over(child, process.wait)
-
-    def _child(self, project_id: str, service: str) -> Child | None:
-        with self._lock:
-            return self._children.get((project_id, service))
-
-    def _environment(self, stack: Stack, service: Service, tag: Tag) -> dict[str, str]:
-        """Nothing of doce's own environment: it may hold keys."""
-        return {
-            "PATH": self._path(),
-            "HOME": str(stack.home),
-            "TMPDIR": str(stack.home / "tmp"),
-            "LANG": "C.UTF-8",
-            "HOST": "127.0.0.1",
-            "PORT": str(service.port),
-            **service.volatile,
-            **service.env,
-            **{name: value.get_secret_value() for name, value in service.secrets.items()},
-            VARIABLE: str(tag),
-        }
-
-    def _watch_over(self, child: Child, wait: Callable[[], int | None]) -> None:
-        """A thread waits for the process, so its end is known at once and it leaves no zombie."""
-
-        def run() -> None:
-            try:
-                child.exit_code = wait()
-            except psutil.Error:
-                child.exit_code = None
-            child.ended.set()
-            self._collector.look()
-            if not child.expected:
-                logger.warning("a service ended by itself", extra={"service": str(child.tag), "exit_code": child.exit_code})
-                for listener in list(self._listeners):
-                    listener(child.tag.project_id, child.tag.service)
-
-        threading.Thread(target=run, name=f"doce-wait-{child.process.pid}", daemon=True).start()
-
-    def _adopt(self) -> None:
-        """Take over what an earlier doce started: the leader of each session that carries our tag."""
-        for process, tag in tagged(self._instance):
-            try:
-                if os.getsid(process.pid) != process.pid:
-                    continue
-                started = round(process.create_time() * 1000)
-            except (psutil.Error, OSError):
-                continue
-            child = Child(tag, process, started)
-            self._children[(tag.project_id, tag.service)] = child
-            self._watch_over(child, process.wait)
-            logger.info("adopted a running service", extra={"service": str(tag), "pid": process.pid})
-
     def stop(self, project_id: str, services: Collection[str] | None = None) -> None:
-        with self._lock:
-            wanted = [
-                child
-                for (project, name), child in self._children.items()
-                if project == project_id and (services is None or name in services)
-            ]
-        self._end(wanted)
-        self._kill_tagged(project_id, set(services) if services is not None else None)
-        self._collector.look()
+        self._adopt()
+        self._end([child for child in self._of(project_id) if services is None or child.tag.service in services])
+        # What a service that died before left running.
+        self._sweep(lambda found: found.tag.project_id == project_id and (services is None or found.tag.service in services))
 
     def down(self, project_id: str) -> None:
         self.stop(project_id)
@@ -187,63 +96,174 @@ class ProcessRuntime:
 
     def destroy(self, project_id: str) -> None:
         self.down(project_id)
-        self._collector.forget(project_id)
 
     def ps(self, project_id: str) -> list[ServiceState]:
-        with self._lock:
-            return [child.state() for (project, _), child in self._children.items() if project == project_id]
+        self._adopt(FRESH_S)
+        return [child.state() for child in self._of(project_id)]
+
+    def logs(self, project_id: str) -> LogFile:
+        return LogFile(self._root / project_id / "logs" / "docker.log")
 
     def exec(self, project_id: str, service: str, argv: Sequence[str], *, timeout_s: float) -> ExecResult:
+        self._adopt(FRESH_S)
         child = self._child(project_id, service)
-        if child is None or child.ended.is_set():
-            raise Conflict(f"{service} does not run.", hint="Start the project first.")
         try:
-            environment, folder = child.process.environ(), child.process.cwd()
-            done = subprocess.run(
-                list(argv), cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                timeout=timeout_s, check=False,
-            )  # fmt: skip
-        except FileNotFoundError:
-            raise NotFound(f"There is no program {argv[0]!r} for {service}.") from None
-        except subprocess.TimeoutExpired:
-            raise Unavailable(f"{argv[0]} did not end within {timeout_s:g} s and was ended.") from None
-        except psutil.Error as error:
-            raise Conflict(f"{service} does not run.", hint="Start the project first.") from error
-        return ExecResult(done.returncode, done.stdout.decode("utf-8", "replace"))
+            if child is None or child.ended.is_set():
+                raise psutil.Error
+            folder, variables = child.process.cwd(), child.process.environ()
+        except psutil.Error:
+            raise Conflict(f"{service} does not run.", hint="Start the project first.") from None
+        return commands.run(argv, folder=folder, environment=variables, timeout_s=timeout_s)
 
     def projects(self) -> set[str]:
-        return {tag.project_id for _, tag in tagged(self._instance)}
+        return {found.tag.project_id for found in tagged(self._instance)}
 
     def watch(self, on_end: Callable[[str, str], None]) -> Callable[[], None]:
-        self._listeners.append(on_end)
-        return lambda: self._listeners.remove(on_end)
+        # An object of its own, so that one watching twice is ended one at a time.
+        def listener(project_id: str, service: str) -> None:
+            on_end(project_id, service)
+
+        def end() -> None:
+            with contextlib.suppress(ValueError):
+                self._listeners.remove(listener)
+
+        self._listeners.append(listener)
+        return end
 
     def close(self) -> None:
+        self._listeners.clear()
         self._collector.stop()
 
+    def _child(self, project_id: str, service: str) -> Child | None:
+        with self._lock:
+            return self._children.get((project_id, service))
+
+    def _of(self, project_id: str) -> list[Child]:
+        with self._lock:
+            return [child for (project, _), child in self._children.items() if project == project_id]
+
+    def _start(self, stack: Stack, service: Service) -> None:
+        # What a service left behind when it died may still hold its port.
+        self._sweep(lambda found: (found.tag.project_id, found.tag.service) == (stack.project_id, service.name))
+        if not is_free(service.host_port, service.env.get("HOST", "127.0.0.1")):
+            raise PortTaken(service.host_port, service.name)
+        tag = Tag(self._instance, stack.project_id, service.name, service.fingerprint())
+        secrets = tuple(value.get_secret_value() for value in service.secrets.values())
+        raw = self._collector.raw_file(stack.project_id, service.name)
+        with self._starting:
+            try:
+                self._collector.begin(raw)
+                process = self._spawn(stack, service, tag, raw)
+            except OSError as error:
+                raise Unavailable(
+                    f"{service.name} cannot be started: {error.strerror or error}.", hint="Start the project again."
+                ) from error
+            faults.point("process.started")
+            child = Child(
+                tag, psutil.Process(process.pid), self._clock.now_ms(), service.host_port, stop_signal(service.stop_signal), secrets
+            )  # fmt: skip
+            self._record(child, lambda: commands.exit_code(process.wait()))
+
+    def _spawn(self, stack: Stack, service: Service, tag: Tag, raw: Path) -> subprocess.Popen[bytes]:
+        (stack.home / "tmp").mkdir(parents=True, exist_ok=True)
+        with raw.open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-I", str(LAUNCHER), str(len(service.install)), *service.install, *service.command],
+                cwd=stack.workspace,
+                env=environment(stack, service, tag, self._path()),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _adopt(self, age_s: float = 0) -> None:
+        """Take over what another doce started and this one does not know yet, unless it looked less than `age_s` ago."""
+        with self._starting:
+            now = self._clock.monotonic()
+            if now - self._looked < age_s:
+                return
+            self._looked = now
+            for found in tagged(self._instance):
+                known = self._child(found.tag.project_id, found.tag.service)
+                if not found.leads or (known and (known.process.pid == found.process.pid or not known.ended.is_set())):
+                    continue
+                try:
+                    child = adopted(found)
+                except psutil.Error:
+                    continue
+                self._record(child, partial(_unseen_end, child.process))
+                logger.info("adopted a running service", extra={"service": str(found.tag), "pid": found.process.pid})
+
+    def _record(self, child: Child, wait: Callable[[], int | None]) -> None:
+        """Remember a running service. A thread waits for it, so its end is known at once and it leaves no zombie."""
+        raw = self._collector.raw_file(*child.key)
+        self._collector.follow(raw, child.secrets)
+        with self._lock:
+            self._children[child.key] = child
+
+        def run() -> None:
+            child.exit_code = wait()
+            self._clear_away(child)
+            self._collector.finish(raw)
+            child.ended.set()
+            self._tell(child)
+
+        threading.Thread(target=run, name=f"doce-wait-{child.process.pid}", daemon=True).start()
+
+    def _clear_away(self, child: Child) -> None:
+        """A service that ended takes with it what it started, as a container does: it would hold the port of the next one."""
+        for member in session(child.process.pid):
+            with contextlib.suppress(psutil.Error):
+                member.kill()
+        self._sweep(lambda found: found.leader == child.process.pid and (found.tag.project_id, found.tag.service) == child.key)
+
+    def _tell(self, child: Child) -> None:
+        if child.expected:
+            return
+        logger.warning("a service ended by itself", extra={"service": str(child.tag), "exit_code": child.exit_code})
+        for listener in list(self._listeners):
+            try:
+                listener(*child.key)
+            except Exception:  # a background thread: the others still have to be told
+                logger.exception("a service's end could not be told", extra={"service": str(child.tag)})
+
     def _end(self, children: Sequence[Child]) -> None:
-        """Ask each to end, all at once, then wait for them together. SIGTERM: only as a container's first process is it ignored."""
+        """Ask each to end, all at once, then wait for them together; SIGKILL for what does not. Raises Unavailable if even that fails."""
         for child in children:
             child.expected = True
             if not child.ended.is_set():
-                _signal_group(child.process.pid, signal.SIGTERM)
+                _signal_group(child.process, child.stop_signal)
         deadline = self._clock.monotonic() + GRACE_S
         for child in children:
-            if not child.ended.wait(max(0.0, deadline - self._clock.monotonic())):
-                _signal_group(child.process.pid, signal.SIGKILL)
-                child.ended.wait(GRACE_S)
+            if child.ended.wait(max(0.0, deadline - self._clock.monotonic())):
+                continue
+            _signal_group(child.process, signal.SIGKILL)
+            if not child.ended.wait(GRACE_S):
+                raise Unavailable(
+                    f"{child.tag.service} (process {child.process.pid}) cannot be ended.", hint="See what holds it, then try again."
+                )
 
-    def _kill_tagged(self, project_id: str, services: set[str] | None) -> None:
-        """End what is left with the tag: grandchildren that went into a session of their own."""
-        for process, tag in tagged(self._instance):
-            if tag.project_id == project_id and (services is None or tag.service in services):
-                try:
+    def _sweep(self, belongs: Callable[[Found], bool]) -> None:
+        """End every tagged process that `belongs`, until none is left: also grandchildren in a session of their own."""
+        for _ in range(MAX_SWEEPS):
+            left = [found.process for found in tagged(self._instance) if belongs(found)]
+            if not left:
+                return
+            for process in left:
+                with contextlib.suppress(psutil.Error):
                     process.kill()
-                    process.wait(GRACE_S)
-                except (psutil.Error, OSError):
-                    continue
+            for process in left:
+                wait_gone(process, GRACE_S / MAX_SWEEPS)
+        logger.error("processes of a project cannot be ended", extra={"pids": [process.pid for process in left]})
 
 
-def _signal_group(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
+def _unseen_end(process: psutil.Process) -> None:
+    """Wait for a process that is no child of ours: its exit code goes to whoever is its parent."""
+    wait_gone(process)
+
+
+def _signal_group(process: psutil.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(psutil.Error, ProcessLookupError, PermissionError):
+        if process.is_running():
+            os.killpg(process.pid, number)

@@ -6,7 +6,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from doce.stacks.logs import LogFile
 from doce.stacks.stack import Stack
+
+#: Most that is kept of what a command wrote, bytes.
+MAX_OUTPUT = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,10 @@ class ServiceState:
     state: Literal["running", "exited", "missing"]
     #: What the runtime calls it: a pid, a container id.
     id: str = ""
+    #: 128 + the signal's number when a signal ended it; None: it runs, or nobody who could know saw the end.
     exit_code: int | None = None
+    #: Port on this machine.
+    host_port: int | None = None
     #: epoch ms
     started_at: int | None = None
     fingerprint: str | None = None
@@ -60,8 +67,14 @@ class Runtime(Protocol):
     def ps(self, project_id: str) -> list[ServiceState]:
         """The services that were started and not taken down."""
 
+    def logs(self, project_id: str) -> LogFile:
+        """What the services wrote and what was done with them."""
+
     def exec(self, project_id: str, service: str, argv: Sequence[str], *, timeout_s: float) -> ExecResult:
-        """Run a command where `service` runs. Raises Conflict when it does not run, Unavailable after the time-out."""
+        """Run a command where `service` runs; of its output at most the first `MAX_OUTPUT` bytes.
+
+        Raises Conflict when the service does not run, NotFound when there is no such program, Unavailable after the time-out.
+        """
 
     def projects(self) -> set[str]:
         """Projects of this doce that have anything running."""
