@@ -10,7 +10,7 @@ import pytest
 from doce.db.connection import database
 from doce.db.models import Port
 from doce.errors import Unavailable
-from doce.ports import move, release, reserve
+from doce.ports import is_free, move, release, reserve
 
 SPAN = (45_100, 45_107)
 
@@ -54,3 +54,26 @@ def test_many_threads_never_get_the_same(db: peewee.SqliteDatabase) -> None:
     for thread in threads:
         thread.join()
     assert len(set(given)) == 16
+
+
+def test_a_reservation_that_is_rolled_back_never_was(db: peewee.SqliteDatabase) -> None:
+    kept = reserve("a", "preview", SPAN)
+    with database.atomic() as transaction:
+        reserve("b", "preview", SPAN)
+        release("a")
+        transaction.rollback()
+    assert [(row.project_id, row.port) for row in Port.select()] == [("a", kept)]
+
+
+def test_a_port_is_free_once_nobody_listens_on_it() -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            connection, _ = other.accept()
+            assert not is_free(port)
+            # The server's side closes first: its port goes through TIME_WAIT, which must not count as taken.
+            connection.close()
+    assert is_free(port)

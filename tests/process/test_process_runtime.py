@@ -14,10 +14,9 @@ import psutil
 import pytest
 from pydantic import SecretStr
 
-from doce.errors import Conflict, NotFound, Unavailable
-from doce.ports import PortTaken
+from doce.errors import Unavailable
 from doce.process import ProcessRuntime
-from doce.process.tags import tagged
+from doce.process.tags import Tag, tagged
 from doce.settings import machine_path
 from doce.stacks.logs import LogFile
 from doce.stacks.stack import Service, Stack
@@ -85,25 +84,9 @@ def log_of(wanted: Stack) -> str:
     return LogFile(wanted.logs / "docker.log").read().text
 
 
-def test_up_starts_once_and_only_what_changed(runtime: ProcessRuntime, tmp_path: Path) -> None:
-    one, two = service("preview"), service("opencode")
-    first = up(runtime, stack(tmp_path, one, two))
-    assert set(first) == {"preview", "opencode"}
-    assert up(runtime, stack(tmp_path, one, two)) == first
-    changed = service("opencode", env={"A": "b"})
-    second = up(runtime, stack(tmp_path, one, changed))
-    assert second["preview"] == first["preview"]
-    assert second["opencode"] != first["opencode"]
-    runtime.stop("prj_a", ["opencode"])
-    assert {state.service: state.state for state in runtime.ps("prj_a")} == {"preview": "running", "opencode": "exited"}
-    runtime.down("prj_a")
-    assert runtime.ps("prj_a") == []
-    assert runtime.projects() == set()
-
-
 def test_a_service_gets_nothing_of_doces_environment(runtime: ProcessRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCE_OPENROUTER_KEY", "sk-very-secret-key-123456")
-    code = "import json, os; print(json.dumps(sorted(os.environ)), flush=True); import time; time.sleep(60)"
+    code = "import json, os; print(json.dumps(sorted(os.environ)), flush=True); import threading; threading.Event().wait()"
     wanted = stack(tmp_path, service(code=code, env={"MINE": "1"}, secrets={"KEY": SecretStr("k")}))
     up(runtime, wanted)
     until(lambda: "MINE" in log_of(wanted))
@@ -121,30 +104,13 @@ def test_output_is_in_the_log_line_by_line_and_secrets_are_not(runtime: ProcessR
     assert lines[1] == "[app] preview | key ***"
 
 
-def test_an_end_by_itself_is_told_and_known(runtime: ProcessRuntime, tmp_path: Path) -> None:
-    told: list[tuple[str, str]] = []
-    ended = threading.Event()
-    unwatch = runtime.watch(lambda project, name: (told.append((project, name)), ended.set()))
-    wanted = stack(tmp_path, service(code="import sys; print('error: no', flush=True); sys.exit(3)"))
-    up(runtime, wanted)
-    assert ended.wait(5)
-    assert told == [("prj_a", "preview")]
-    (state,) = runtime.ps("prj_a")
-    assert (state.state, state.exit_code) == ("exited", 3)
-    assert "error: no" in log_of(wanted)
-    up(runtime, stack(tmp_path, service()))
-    runtime.stop("prj_a")
-    assert told == [("prj_a", "preview")], "an end that was asked for is no news"
-    unwatch()
-
-
 def test_grandchildren_go_too_even_those_in_a_session_of_their_own(runtime: ProcessRuntime, tmp_path: Path) -> None:
     code = textwrap.dedent("""
-        import os, subprocess, sys, time
-        inner = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
-        inner += "print('child', os.getpid(), flush=True); time.sleep(60)"
+        import subprocess, sys, threading
+        inner = "import os, signal, threading; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        inner += "print('child', os.getpid(), flush=True); threading.Event().wait()"
         subprocess.Popen([sys.executable, "-c", inner], start_new_session=True)
-        time.sleep(60)
+        threading.Event().wait()
     """)
     wanted = stack(tmp_path, service(code=code))
     up(runtime, wanted)
@@ -152,17 +118,6 @@ def test_grandchildren_go_too_even_those_in_a_session_of_their_own(runtime: Proc
     pid = int(log_of(wanted).split("child ")[1].split()[0])
     runtime.destroy("prj_a")
     until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-
-
-def test_a_port_that_somebody_took_is_noticed_before_the_start(runtime: ProcessRuntime, tmp_path: Path) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        with pytest.raises(PortTaken) as caught:
-            up(runtime, stack(tmp_path, service(host_port=port, port=port)))
-    assert (caught.value.port, caught.value.service) == (port, "preview")
-    assert runtime.ps("prj_a") == []
 
 
 def test_install_runs_before_the_command_while_dependencies_are_missing(runtime: ProcessRuntime, tmp_path: Path) -> None:
@@ -183,20 +138,6 @@ def test_install_runs_before_the_command_while_dependencies_are_missing(runtime:
     unwatch()
 
 
-def test_exec_runs_beside_the_service(runtime: ProcessRuntime, tmp_path: Path) -> None:
-    with pytest.raises(Conflict):
-        runtime.exec("prj_a", "preview", ["true"], timeout_s=1)
-    wanted = stack(tmp_path, service(env={"A": "b"}))
-    up(runtime, wanted)
-    until(lambda: "listening" in log_of(wanted))
-    done = runtime.exec("prj_a", "preview", [sys.executable, "-c", "import os; print(os.getcwd(), os.environ['A']); exit(4)"], timeout_s=10)
-    assert (done.exit_code, done.output.split()) == (4, [str(wanted.workspace), "b"])
-    with pytest.raises(NotFound):
-        runtime.exec("prj_a", "preview", ["no-such-program"], timeout_s=1)
-    with pytest.raises(Unavailable, match="did not end"):
-        runtime.exec("prj_a", "preview", [sys.executable, "-c", "import time; time.sleep(30)"], timeout_s=0.2)
-
-
 def test_what_cannot_be_started_says_so(runtime: ProcessRuntime, tmp_path: Path) -> None:
     ended = threading.Event()
     unwatch = runtime.watch(lambda project, name: ended.set())
@@ -207,11 +148,117 @@ def test_what_cannot_be_started_says_so(runtime: ProcessRuntime, tmp_path: Path)
     unwatch()
 
 
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_an_install_that_was_interrupted_is_done_again(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    code = "import os, threading; os.makedirs('node_modules', exist_ok=True); print('half', flush=True); "
+    code += "os.path.exists('go') or threading.Event().wait()"
+    wanted = stack(tmp_path, service(install=(sys.executable, "-c", code)))
+    up(runtime, wanted)
+    until(lambda: "half" in log_of(wanted))
+    runtime.stop("prj_a")
+    (wanted.workspace / "go").touch()
+    for times in (1, 2):
+        up(runtime, wanted)
+        until(lambda times=times: log_of(wanted).count("listening") == times)  # type: ignore[misc]
+        assert log_of(wanted).count("| half") == 2, "once more, then never again"
+        runtime.stop("prj_a")
+
+
+def test_an_install_whose_program_is_missing_says_so(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    ended = threading.Event()
+    runtime.watch(lambda project, name: ended.set())
+    wanted = stack(tmp_path, service(install=("no-such-installer",)))
+    up(runtime, wanted)
+    assert ended.wait(5)
+    assert "error: no-such-installer cannot be started" in log_of(wanted)
+
+
+POLITE = """
+import os, signal, threading
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda got, _: (print("got", signal.Signals(got).name, flush=True), os._exit(0)))
+print("ready", flush=True)
+while True: signal.pause()
+"""
+
+
+@pytest.mark.parametrize("adopted", [False, True])
+def test_a_service_is_asked_by_the_signal_it_wants(runtime: ProcessRuntime, tmp_path: Path, adopted: bool) -> None:
+    wanted = stack(tmp_path, service("preview", POLITE), service("opencode", POLITE, stop_signal="SIGINT"))
+    up(runtime, wanted)
+    until(lambda: log_of(wanted).count("ready") == 2)
+    ending = ProcessRuntime(tmp_path / "data", f"test-{os.getpid()}", machine_path) if adopted else runtime
+    ending.stop("prj_a")
+    until(lambda: log_of(wanted).count("got") == 2)
+    assert {"[app] preview | got SIGTERM", "[app] opencode | got SIGINT"} <= set(log_of(wanted).splitlines())
+    if adopted:
+        ending.close()
+
+
+def test_what_does_not_end_is_killed_after_a_while(runtime: ProcessRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("doce.process.runtime.GRACE_S", 0.5)
+    code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True)\nwhile True: signal.pause()"
+    wanted = stack(tmp_path, service(code=code))
+    up(runtime, wanted)
+    until(lambda: "deaf" in log_of(wanted))
+    runtime.stop("prj_a")
+    (state,) = runtime.ps("prj_a")
+    assert (state.state, state.exit_code) == ("exited", 137)
+
+
+def test_a_child_without_any_environment_ends_with_its_service(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    code = textwrap.dedent("""
+        import subprocess, sys, threading
+        inner = "import os, signal\\nsignal.signal(signal.SIGTERM, signal.SIG_IGN); print('child', os.getpid(), flush=True)"
+        inner += "\\nwhile True: signal.pause()"
+        subprocess.Popen([sys.executable, "-c", inner], env={}, process_group=0)
+        threading.Event().wait()
+    """)
+    wanted = stack(tmp_path, service(code=code))
+    up(runtime, wanted)
+    until(lambda: "child" in log_of(wanted))
+    pid = int(log_of(wanted).split("child ")[1].split()[0])
+    runtime.stop("prj_a")
+    until(lambda: gone(pid))
+
+
+def test_a_service_hears_signals_that_doce_was_told_to_ignore(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    code = "import signal; print('hears', signal.getsignal(signal.SIGHUP) == signal.SIG_DFL, flush=True); signal.pause()"
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        wanted = stack(tmp_path, service(code=code))
+        up(runtime, wanted)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    until(lambda: "hears True" in log_of(wanted))
+
+
+def test_ended_services_leave_no_zombie(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    wanted = stack(tmp_path, service())
+    for _ in range(3):
+        pid = int(up(runtime, wanted)["preview"])
+        runtime.stop("prj_a")
+        assert not psutil.pid_exists(pid)
+
+
+def test_a_service_whose_folder_is_missing_says_so(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    wanted = stack(tmp_path, service())
+    wanted.workspace.rmdir()
+    with pytest.raises(Unavailable, match="preview cannot be started: No such file"):
+        up(runtime, wanted)
+    assert runtime.projects() == set()
+
+
 OTHER_DOCE = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.process.test_process_runtime import SERVER, ProcessRuntime, Service, Stack, machine_path, stack, up
+from doce.testing import faults
+faults.configure({fault!r})
 data, port = Path({tmp!r}), {port}
 runtime = ProcessRuntime(data / "data", {instance!r}, machine_path)
 one = Service(name="preview", image="", command=(sys.executable, "-c", SERVER), port=port, host_port=port)
@@ -220,34 +267,58 @@ sys.stdin.read()
 """
 
 
-def test_kill_9_of_doce_leaves_services_that_the_next_one_adopts_and_ends(tmp_path: Path) -> None:
-    port, instance = free_port(), f"test-adopt-{os.getpid()}"
-    root = str(Path(__file__).parents[2])
-    code = OTHER_DOCE.format(root=root, tmp=str(tmp_path), port=port, instance=instance)
+def killed_doce(tmp_path: Path, instance: str, port: int, fault: str | None = None) -> int | None:
+    """Another doce starts a service and is killed. The service's process id, if it came to say it."""
+    code = OTHER_DOCE.format(root=str(Path(__file__).parents[2]), tmp=str(tmp_path), port=port, instance=instance, fault=fault)
     other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert other.stdout
-    pid = other.stdout.readline().strip()
-    assert pid
-    other.send_signal(signal.SIGKILL)
-    other.wait(10)
-    other.stdout.close()
     assert other.stdin
-    other.stdin.close()
+    assert other.stdout
+    with other.stdin, other.stdout:
+        said = other.stdout.readline().strip()
+        other.send_signal(signal.SIGKILL)
+        assert other.wait(10) == -signal.SIGKILL
+    return int(said) if said else None
+
+
+@pytest.mark.parametrize("fault", [None, "process.started=kill"])
+def test_kill_9_of_doce_leaves_services_that_the_next_one_adopts_and_ends(tmp_path: Path, fault: str | None) -> None:
+    port, instance = free_port(), f"test-adopt-{os.getpid()}"
+    pid = killed_doce(tmp_path, instance, port, fault)
+    assert (pid is None) == (fault is not None), "killed before it could record what it had started"
     runtime = ProcessRuntime(tmp_path / "data", instance, machine_path)
     try:
         (state,) = runtime.ps("prj_a")
-        assert (state.id, state.state) == (pid, "running")
+        assert state.state == "running"
+        assert pid is None or state.id == str(pid)
         one = Service(name="preview", image="", command=(sys.executable, "-c", SERVER), port=port, host_port=port)
         wanted = stack(tmp_path, one)
-        assert up(runtime, wanted) == {"preview": pid}, "adopted, not started again"
+        assert up(runtime, wanted) == {"preview": state.id}, "adopted, not started again"
         until(lambda: "listening" in log_of(wanted))
         assert log_of(wanted).count("listening") == 1, "nothing repeated in the log"
         ended = threading.Event()
-        unwatch = runtime.watch(lambda project, name: ended.set())
-        psutil.Process(int(pid)).kill()
-        assert ended.wait(5), "the end of an adopted service is told too"
-        unwatch()
+        runtime.watch(lambda project, name: ended.set())
+        psutil.Process(int(state.id)).kill()
+        assert ended.wait(2), "the end of an adopted service is told too"
     finally:
         runtime.destroy("prj_a")
         runtime.close()
     assert list(tagged(instance)) == []
+
+
+def test_what_a_dead_service_left_behind_is_not_taken_for_the_service(tmp_path: Path) -> None:
+    """It leads a session of its own and carries the tag; the service it came from died while no doce was there."""
+    instance = f"test-left-{os.getpid()}"
+    tag = Tag(instance, "prj_a", "preview", "abc")
+    orphan = subprocess.Popen(
+        [sys.executable, "-c", "import signal; print(1, flush=True); signal.pause()"],
+        env={"DOCE_SERVICE": str(tag), "DOCE_LEADER": "1"}, start_new_session=True, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert orphan.stdout
+    with orphan.stdout:
+        orphan.stdout.readline()
+        runtime = ProcessRuntime(tmp_path / "data", instance, machine_path)
+        assert runtime.ps("prj_a") == []
+        assert runtime.projects() == {"prj_a"}, "an orphan is seen, so that the reconciler ends it"
+        runtime.destroy("prj_a")
+        assert orphan.wait(5) == -signal.SIGKILL
+        runtime.close()
