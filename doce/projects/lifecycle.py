@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from doce import naming
 from doce.clock import Clock
 from doce.db.connection import database
 from doce.db.ids import new_id
 from doce.errors import BadRequest, Conflict, NotFound, Unavailable
-from doce.projects import attachments, naming, templates
+from doce.projects import attachments, templates
 from doce.projects.attachments import Upload
 from doce.projects.layout import Layout
 from doce.projects.prompts import PromptStore, checked_text

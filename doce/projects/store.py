@@ -14,7 +14,7 @@ from doce.db.models import Project, Prompt, Usage
 from doce.errors import Conflict, NotFound
 from doce.events import log as events
 from doce.events.vocabulary import ProjectStatusChanged, ProjectUpdated
-from doce.projects.naming import free_slug
+from doce.naming import free_slug
 from doce.projects.status import ACTIVE, PROJECT_TRANSITIONS, ProjectStatus, PromptState
 from doce.projects.views import ProjectView, UsageView
 from doce.settings import Settings

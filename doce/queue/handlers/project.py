@@ -9,12 +9,13 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from doce import naming
 from doce.db.connection import database
 from doce.errors import NotFound, Unavailable
 from doce.events import log as events
 from doce.events.vocabulary import ProjectDeleted
 from doce.ports import release, reserve
-from doce.projects import naming, templates
+from doce.projects import templates
 from doce.projects.history import History
 from doce.projects.layout import Layout
 from doce.projects.stack import OPENCODE, PREVIEW

@@ -18,18 +18,26 @@ _FILLER = frozenset(
 )
 
 
+def meaningful(text: str, most: int) -> list[str]:
+    """Up to `most` different words of `text` that say something, in their order; of a text without any, just words."""
+    words = [word for word in re.findall(r"[^\W_][\w'’-]*", text[:2000]) if not word.isdigit()]
+    telling = [word for word in words if word.lower() not in _FILLER] or words
+    return list({word.lower(): word for word in reversed(telling)}.values())[::-1][:most]
+
+
+def capitalized(word: str) -> str:
+    """`word` with a capital, unless it has its own."""
+    return word if any(character.isupper() for character in word[1:]) else word[:1].upper() + word[1:]
+
+
 def name_from(prompt: str) -> str:
     """2-4 meaningful words of `prompt` in title case; what a project is called until somebody says better."""
-    words = [word for word in re.findall(r"[^\W_][\w'’-]*", prompt[:2000]) if not word.isdigit()]
-    meaningful = [word for word in words if word.lower() not in _FILLER] or words
     chosen: list[str] = []
-    for word in meaningful:
-        if word.lower() not in {known.lower() for known in chosen}:
-            chosen.append(word)
-        if len(chosen) == 4 or sum(map(len, chosen)) > 32:
+    for word in meaningful(prompt, 4):
+        chosen.append(word)
+        if sum(map(len, chosen)) > 32:
             break
-    name = " ".join(word if any(c.isupper() for c in word[1:]) else word[:1].upper() + word[1:] for word in chosen)
-    return name[:MAX_NAME].strip() or "New Site"
+    return " ".join(capitalized(word) for word in chosen)[:MAX_NAME].strip() or "New Site"
 
 
 def slug_from(name: str) -> str:
