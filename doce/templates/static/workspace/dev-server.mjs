@@ -409,6 +409,7 @@ const NOT_FOUND = `<!doctype html>
   body { display: grid; place-content: center; min-height: 100svh; margin: 0; padding: 1.5rem; background: var(--paper); color: var(--quiet);
     font: 1.0625rem/1.6 system-ui, sans-serif; box-sizing: border-box }
   h1 { margin: 0; color: var(--ink); font: 400 clamp(2rem, 6vw, 3rem)/1.1 "Iowan Old Style", Palatino, "URW Palladio L", Georgia, serif }
+  p { max-width: 32rem; margin: 1rem 0 0 }
   a { color: inherit }
 </style>
 <body>
