@@ -16,8 +16,10 @@ from doce.cli.screen import put_json, screen
 from doce.cli.watch import Turn, Watch
 from doce.client import Doce, Event
 
+#: Actions that a project settles after, and the state it is in then.
+SETTLED = {"projects.start": "running", "projects.restart": "running", "projects.halt": "stopped", "projects.delete": "deleted"}
 #: Actions whose work can be watched.
-FOLLOWED = {"projects.create", "prompts.add"}
+FOLLOWED = {"projects.create", "prompts.add", *SETTLED}
 FOLLOW = click.Option(
     ["-f/-d", "--follow/--no-follow", "follow_it"],
     default=None,
@@ -38,6 +40,8 @@ def leaving(project: str) -> Iterator[None]:
 def work(doce: Doce, action: str, answer: dict[str, Any], *, follow_it: bool | None, as_json: bool) -> int:
     """Watch what a new project or prompt becomes; returns the exit code."""
     follow_it = sys.stdout.isatty() and not as_json if follow_it is None else follow_it
+    if action in SETTLED:
+        return _settle(doce, answer, SETTLED[action], follow_it=follow_it, as_json=as_json)
     made = action == "projects.create"
     project = answer if made else doce.project(answer["projectId"])
     name = str(project["slug"])
@@ -60,6 +64,33 @@ def work(doce: Doce, action: str, answer: dict[str, Any], *, follow_it: bool | N
     if turn is not None and turn.state == "completed" and made:
         print(f'\nChange it with: doce chat {name} "…"', flush=True)
     return code(turn)
+
+
+def _settle(doce: Doce, project: dict[str, Any], wanted: str, *, follow_it: bool, as_json: bool) -> int:
+    """Watch until the project is `wanted`; 1 when it ends up in an error instead."""
+    name = str(project["slug"])
+    if as_json:
+        put_json(project)
+    elif not follow_it:
+        print(printable(f"{name} · {project['status']}{' · ' + project['step'] if project['step'] else ''}"))
+    if not follow_it or project["status"] == wanted:
+        return 0
+    watch = Watch(_Silent() if as_json else screen())
+    with leaving(name), contextlib.closing(doce.events(str(project["id"]))) as stream:
+        for event in stream:
+            if event.time < project["updatedAt"]:
+                continue
+            if as_json:
+                put_json(event.envelope())
+            watch.take(event)
+            if watch.broken:
+                return 1
+            if event.type == "project.deleted":
+                return 0 if wanted == "deleted" else 1
+            if event.type == "project.status" and event.payload["status"] == wanted == doce.project(project["id"])["status"]:
+                watch.screen.line(f"{name} is {wanted}.")
+                return 0
+    return 1
 
 
 def since(events: Iterable[Event], prompt: str) -> Iterator[Event]:

@@ -46,7 +46,7 @@ class Words(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         word = args[0]
         if self.get_command(ctx, word) is None and not word.startswith("-"):
-            names = [*self.list_commands(ctx), *self.actions]
+            names = sorted({*self.list_commands(ctx), *self.actions})
             begun = sorted({name for name in self.list_commands(ctx) if name.startswith(word)})
             if len(begun) != 1:
                 near = begun or difflib.get_close_matches(word, names, n=2)

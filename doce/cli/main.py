@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ def doce() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # What a command has to say it says itself; `serve` and `worker` turn the log on.
+    logging.getLogger("doce").addHandler(logging.NullHandler())
     try:
         code = doce.main(words, prog_name="doce", standalone_mode=False)
         sys.stdout.flush()

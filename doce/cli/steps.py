@@ -19,6 +19,7 @@ NAMES = {
     "opencode.sendUserPrompt": "hand the prompt to the agent",
     "project.delete": "delete the project",
 }
+SENDING = "opencode.sendUserPrompt"
 _ENDS = {"succeeded", "failed", "cancelled"}
 
 
@@ -30,6 +31,7 @@ class Steps:
     #: Job id → epoch ms when it was first seen at work.
     _begun: dict[int, int] = field(default_factory=dict)
     _ended: set[int] = field(default_factory=set)
+    _handed: bool = False
     _now: str = ""
     _detail: str = ""
 
@@ -57,9 +59,17 @@ class Steps:
         self._ended.add(payload.job_id)
         took = f" ({duration(at - self._begun[payload.job_id])})" if payload.job_id in self._begun else ""
         self.screen.busy(None)
+        if payload.state == "succeeded" and self._ordinary(payload.job_type):
+            return
         if payload.state == "succeeded":
             self.screen.line(f"✓ {name}{took}", "green")
         elif payload.state == "cancelled":
             self.screen.line(f"– {name}: cancelled{took}", "yellow")
         else:
             self.screen.line(f"✗ {name}: {one_line(payload.error or 'failed', 500)}{took}", "bold red")
+
+    def _ordinary(self, job_type: str) -> bool:
+        """After the first prompt, handing one over is no news: the agent's answer is."""
+        ordinary = job_type == SENDING and self._handed
+        self._handed = self._handed or job_type == SENDING
+        return ordinary

@@ -72,6 +72,7 @@ class Watch:
         self._tools: dict[str, said.ToolStart] = {}
         self._children: set[str] = set()
         self._told: set[str] = set()
+        self._verbs: dict[str, str] = {}
         self._part = ""
         self._reasoned: dict[str, int] = {}
 
@@ -170,13 +171,14 @@ class Watch:
                 self._finished(payload, indent)
             case said.ToolError():
                 tool = self._tools.pop(payload.tool_call_id, None)
-                line = tool_line(payload.name, tool.title if tool else "", tool.input if tool else {})
+                line = tool_line(payload.name, tool.title if tool else "", tool.input if tool else {}).partition(" ")[2]
                 self._line(f"{indent}✗ {line}: {one_line(payload.error, 300)}", "red")
             case said.FileChanged():
                 if payload.path in self._told:
                     self._told.discard(payload.path)
                 else:
-                    self._line(f"{indent}✎ {one_line(payload.path)}{changed(payload.additions, payload.deletions)}", "green")
+                    verb = self._verbs.pop(payload.path, "changed")
+                    self._line(f"{indent}✎ {verb} {one_line(payload.path)}{changed(payload.additions, payload.deletions)}", "cyan")
 
     def _finished(self, payload: said.ToolFinish, indent: str) -> None:
         tool = self._tools.pop(payload.tool_call_id, None)
@@ -192,10 +194,12 @@ class Watch:
             line = tool_line(payload.name, tool.title if tool else payload.title, given)
             if payload.name in WRITING:
                 additions, deletions = edit_counts(payload.name, given, payload.metadata)
-                # `chat.file.changed` follows and says the same; it is needed where the tool does not know.
+                path = str(given.get("filePath") or payload.title)
+                # `chat.file.changed` follows and says the same, or more where the tool does not know.
                 if additions is None:
+                    self._verbs[path] = payload.name
                     return
-                self._told.add(str(given.get("filePath") or payload.title))
+                self._told.add(path)
                 line += changed(additions, deletions)
             self._line(indent + line, "cyan")
 

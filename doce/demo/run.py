@@ -19,6 +19,7 @@ from doce.demo.page import Page, check_shows, fetch, wait_for_change
 from doce.demo.server import Server, halt
 from doce.demo.telling import Telling, totals
 from doce.errors import DoceError, NotFound, Unavailable
+from doce.projects import templates
 from doce.settings import machine_path
 from doce.toolchain import Toolchain
 
@@ -74,7 +75,8 @@ class Demo:
             path=machine_path(),
             report=lambda message, fraction: self._tell.progress("tools", message, fraction),
         )
-        found = chain.ensure("git", "node", "opencode")
+        template = templates.get(self._wishes.template or self._server.settings.template)
+        found = chain.ensure("git", "node", "opencode", *(["pnpm"] if "pnpm" in template.install.command else []))
         said = ", ".join(
             f"{name} {tool.version} ({'from this machine' if tool.source == 'machine' else 'fetched'})" for name, tool in found.items()
         )
@@ -149,9 +151,9 @@ class Demo:
         seconds = time.monotonic() - self._begun
         summed = totals(turns)
         used = summed["inputTokens"] + summed["outputTokens"]
-        parts = [duration(seconds * 1000), count(len(summed["files"]), "file"), count(used, "token")]
+        parts = [f"done in {duration(seconds * 1000)}", count(len(summed["files"]), "file"), count(used, "token")]
         parts += [f"${summed['cost']:.4f}"] if summed["cost"] else []
-        self._tell.done("summary", " · ".join(parts), ms=round(seconds * 1000), url=page.url, **summed)
+        self._tell.done("summary", " · ".join(parts), seconds=round(seconds, 1), url=page.url, **summed)
 
     def _keep(self, doce: Doce, project: str) -> None:
         folder = self._server.folder
@@ -160,7 +162,7 @@ class Demo:
         lines = {
             "site": doce.project(project)["previewUrl"],
             "change it": f'{at} chat {slug} "…"',
-            "stop it": f"{at} halt {slug} && kill {self._server.pid}",
+            "stop it": f"{at} halt {slug} -f && kill {self._server.pid}",
             "folder": str(folder),
         }
         said = "\n".join(f"  {name:<10}{line}" for name, line in lines.items())
@@ -175,7 +177,7 @@ class Demo:
             if self._doce:
                 self._doce.close()
             return
-        self._tell.progress("stop", "stopping")
+        self._tell.begin("stop", "stopping")
         if self._doce:
             if self._project:
                 # When doce is gone or answers no more, what it started is ended below.
