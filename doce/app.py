@@ -42,7 +42,7 @@ from doce.projects.requests import Requests
 from doce.projects.stack import Stacks
 from doce.projects.store import ProjectStore
 from doce.projects.tools import MachineTools
-from doce.queue import owner
+from doce.queue import owner, registry
 from doce.queue.handlers import docker, opencode, project
 from doce.queue.handlers.work import Work
 from doce.queue.registry import Handler
@@ -208,6 +208,8 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
         desk = Desk(parts.settings, parts.work.clock, parts.work.store, parts.work.prompts, parts.work.stacks, parts.writer)
         keeper = asyncio.create_task(RelayKeeper(desk, owner.name("relay"), is_gone=owner.is_gone).run(), name="doce-relays")
         stack.push_async_callback(_cancelled, keeper)
+        # Also without workers: an action that cancels a queued job has its handler's last word to say.
+        registry.install(handlers(parts.work))
         worker = parts.worker() if parts.settings.workers else None
         reconciler = Reconciler(parts.work, parts.services.requests)
         stack.callback(parts.runtime.watch(lambda project_id, _service: reconciler.wake(project_id)))
@@ -259,5 +261,3 @@ def set_up(settings: Settings, name: str, password: str | None = None) -> str:
         return first_setup.setup(settings, Users(clock), ApiTokens(clock), name, password).name
     finally:
         database.close()
-
-

@@ -72,5 +72,5 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for noisy in ("httpx", "httpcore", "uvicorn.access", "peewee", "huey.consumer", "asyncio"):
+    for noisy in ("httpx", "httpcore", "uvicorn.access", "uvicorn.error", "peewee", "huey", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

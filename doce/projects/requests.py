@@ -105,7 +105,7 @@ class Requests:
 
     def expire(self, project_id: str) -> int:
         """Refuse what waited too long, and say that it was the time-out. Returns how many."""
-        late = [asked for asked in self.pending(project_id) if (asked.expires_at or 0) and asked.expires_at <= self._clock.now_ms()]  # type: ignore[operator]
+        late = [asked for asked in self.pending(project_id) if (asked.expires_at or 0) and asked.expires_at <= self._clock.now_ms()]
         for asked in late:
             try:
                 self._expire(project_id, asked)
