@@ -145,13 +145,12 @@ class _Sidecar:
 
 
 def _copy(path: Path, secrets: tuple[str, ...], whole: bool) -> None:
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
+    if not path.exists():
         return
     log = LogFile(path.with_name("docker.log"))
     with _Sidecar(path) as sidecar:
-        mark = sidecar.mark
+        # Not before the lock: another collector may copy, or empty the file, while this one waits.
+        size, mark = path.stat().st_size, sidecar.mark
         if size < mark.offset:
             mark = Mark()
         elif mark.end > mark.offset:

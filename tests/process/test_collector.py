@@ -148,3 +148,20 @@ def test_a_log_that_cannot_be_written_is_told_once_and_goes_on(
     assert [record.message for record in caplog.records] == ["a service's output cannot be copied"]
     collector.look()
     assert text(raw) == "[app] preview | one\n"
+
+
+def test_a_collector_that_waited_for_another_one_does_not_repeat_it(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    enter = module._Sidecar.__enter__
+
+    def late(sidecar: module._Sidecar) -> module._Sidecar:
+        monkeypatch.undo()
+        write(raw, b"two\n")
+        following(raw).look()
+        return enter(sidecar)
+
+    write(raw, b"one\n")
+    collector = following(raw)
+    monkeypatch.setattr(module._Sidecar, "__enter__", late)
+    collector.look()
+    collector.look()
+    assert text(raw) == "[app] preview | one\n[app] preview | two\n"
