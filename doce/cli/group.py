@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
+import sys
 from functools import cached_property
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -19,6 +22,8 @@ LOCAL = {
     "completion": "doce.cli.local:completion",
     "opencode": "doce.cli.local:opencode",
 }
+#: As a shell tells of a command that SIGPIPE ended.
+BROKEN_PIPE = 141
 #: What people look for first, first.
 ORDER = ("demo", "serve", "setup", "new", "chat", "list", "status", "open", "events", "logs", "stop", "start", "delete")
 
@@ -42,6 +47,16 @@ class Words(click.Group):
             command: click.Command = getattr(import_module(module), name)
             return command
         return self.commands.get(cmd_name) or self.actions.get(cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            done = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Who reads our output went away. Nothing more can be said, not even by the interpreter as it exits.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(BROKEN_PIPE) from None
+        return done
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         word = args[0]

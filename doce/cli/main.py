@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 
@@ -13,7 +12,7 @@ from doce.cli import screen
 from doce.cli.group import Words
 from doce.errors import DoceError
 
-FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
 @click.group(cls=Words, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, no_args_is_help=True)
@@ -36,7 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("doce").addHandler(logging.NullHandler())
     try:
         code = doce.main(words, prog_name="doce", standalone_mode=False)
-        sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -52,7 +50,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DoceError as error:
         screen.fail(error, as_json="--json" in words)
         return FAILED
-    except BrokenPipeError:
-        # Who reads our output went away. Nothing more can be said, not even by the interpreter as it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE

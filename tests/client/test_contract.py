@@ -1,0 +1,48 @@
+"""The client's calls are doce's actions: same addresses, same fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from doce.actions.catalog import actions
+from doce.actions.registry import understand
+from doce.client import Call, calls
+
+CALLS: list[tuple[str, Call[Any]]] = [
+    ("health.get", calls.health()),
+    ("projects.create", calls.create("a shop", name="Shop", template="static", model="rehearsal/site-builder")),
+    ("projects.list", calls.projects(limit=3, before="x")),
+    ("projects.get", calls.project("shop")),
+    ("prompts.add", calls.chat("shop", "make it dark", model="rehearsal/site-builder")),
+    ("prompts.list", calls.prompts("shop", limit=3, before="4")),
+    ("agent.stop", calls.stop("shop")),
+    ("projects.start", calls.start("shop")),
+    ("projects.delete", calls.delete("shop")),
+    ("permissions.answer", calls.answer_permission("shop", "per_1", "once", message="go on")),
+    ("questions.answer", calls.answer_question("shop", "que_1", [["Red"], ["my own"]])),
+    ("jobs.get", calls.job(4)),
+]
+
+
+@pytest.mark.parametrize(("name", "call"), CALLS, ids=[name for name, _ in CALLS])
+def test_a_call_is_an_action(name: str, call: Call[Any]) -> None:
+    action = actions()[name]
+    parts, wanted = call.path.split("/"), action.path.split("/")
+    assert call.method == action.method
+    assert len(parts) == len(wanted)
+    values = dict(zip([part.strip("{}") for part in wanted], parts, strict=True))
+    assert [part for part in wanted if not part.startswith("{")] == [
+        part for part, place in zip(parts, wanted, strict=True) if not place.startswith("{")
+    ]
+    understand(action, {**{field: values[field] for field in action.placeholders}, **call.query, **(call.body or {})})
+
+
+def test_every_call_is_compared() -> None:
+    built = {
+        name
+        for name, value in vars(calls).items()
+        if callable(value) and getattr(value, "__module__", "") == calls.__name__ and name[:1].islower() and name != "at"
+    }
+    assert len(built) == len(CALLS)
