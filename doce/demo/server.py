@@ -32,6 +32,7 @@ class Server:
         self.settings: Settings = load(data=folder, port=0)
         self._log = folder / "serve.log"
         self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
         self._ports: set[int] = set()
 
     @property
@@ -67,11 +68,13 @@ class Server:
         stdout = process.stdout
 
         def read() -> None:
-            for line in stdout:
-                lines.put(line)
+            with stdout:
+                for line in stdout:
+                    lines.put(line)
             lines.put(None)
 
-        threading.Thread(target=read, daemon=True, name="doce-demo-stdout").start()
+        self._reader = threading.Thread(target=read, daemon=True, name="doce-demo-stdout")
+        self._reader.start()
         while True:
             try:
                 line = lines.get(timeout=START_S)
@@ -103,6 +106,8 @@ class Server:
                 process.wait(STOP_S)
                 left.append(f"doce did not end within {STOP_S} s")
         left += self._end_survivors()
+        if self._reader:
+            self._reader.join(STOP_S)
         left += [f"port {port} is still taken" for port in sorted(self._ports) if _taken(port)]
         return left
 
