@@ -78,6 +78,7 @@ class Stacks:
             port=template.dev.port if self._runtime.isolates else port,
             host_port=port,
             env={
+                "HOST": "0.0.0.0" if self._runtime.isolates else self._settings.bind,
                 "npm_config_store_dir": str(layout.store) if not self._runtime.isolates else "/store",
                 "npm_config_prefer_offline": "true",
                 "npm_config_update_notifier": "false",

@@ -55,10 +55,10 @@ def _refusal(asked: Mapping[str, Wish], attempt: int) -> Reply | None:
 def _step(talk: Conversation, asked: Mapping[str, Wish]) -> Step:
     if not talk.tools:
         return _side_job(talk)
-    prompt = without(talk.prompt)
     if played := _play(talk, asked):
         return played
-    step = next_step(_after_play(talk, asked), prompt)
+    rest = _after_play(talk, asked)
+    step = next_step(rest, without(rest.prompt))
     if "reason" in asked and talk.rounds == 0:
         step = Step(step.text, _long("Thinking it over, as asked.", asked["reason"].number(2000)), step.calls)
     return step

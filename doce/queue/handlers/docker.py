@@ -93,8 +93,13 @@ def wait_ready(work: Work, context: JobContext, payload: DockerWaitReady) -> Non
     project = work.store.get(payload.project_id)
     if project.status is not ProjectStatus.STARTING:
         return
-    if dead := [state for state in work.runtime.ps(project.id) if state.state == "exited"]:
+    states = {state.service: state for state in work.runtime.ps(project.id)}
+    if dead := [state for state in states.values() if state.state == "exited"]:
         _bury(work, context, project, dead)
+        return
+    if {PREVIEW, OPENCODE} - set(states):
+        # It ended while no doce was there to see it: start it again.
+        _start_again(work, context, project)
         return
     looks = {name: ready(probe, port) for name, (probe, port) in work.stacks.probes(project).items()}
     waiting = [name for name, look in looks.items() if not look.ok]
@@ -123,6 +128,10 @@ def _bury(work: Work, context: JobContext, project: ProjectView, dead: list[Serv
     for state in dead:
         _move_port(work, project, state.service)
     context.log("a port was taken by somebody else; trying another")
+    _start_again(work, context, project)
+
+
+def _start_again(work: Work, context: JobContext, project: ProjectView) -> None:
     with context.finishing():
         enqueue(DockerComposeUp(project_id=project.id, reason="user"), user_id=context.job.user_id, clock=work.clock)
 
