@@ -12,7 +12,7 @@ import click
 
 from doce.cli.asking import Asking
 from doce.cli.printable import printable
-from doce.cli.screen import put_json, screen
+from doce.cli.screen import Nowhere, put_json, screen
 from doce.cli.watch import Turn, Watch
 from doce.client import Doce, Event
 
@@ -75,7 +75,7 @@ def _settle(doce: Doce, project: dict[str, Any], wanted: str, *, follow_it: bool
         print(printable(f"{name} · {project['status']}{' · ' + project['step'] if project['step'] else ''}"))
     if not follow_it or project["status"] == wanted:
         return 0
-    watch = Watch(_Silent() if as_json else screen())
+    watch = Watch(Nowhere() if as_json else screen())
     with leaving(name), contextlib.closing(doce.events(str(project["id"]))) as stream:
         for event in stream:
             if event.time < project["updatedAt"]:
@@ -107,24 +107,13 @@ def code(turn: Turn | None) -> int:
     return 0 if turn is not None and turn.state == "completed" else 1
 
 
-class _Silent:
-    """A screen for nobody."""
-
-    interactive = False
-
-    def line(self, text: str = "", style: str = "") -> None: ...
-    def say(self, text: str, style: str = "") -> None: ...
-    def end(self) -> None: ...
-    def busy(self, text: str | None) -> None: ...
-
-
 def _as_json(prompt: str | None, events: Iterable[Event]) -> int:
     def told() -> Iterator[Event]:
         for event in events:
             put_json(event.envelope())
             yield event
 
-    return code(Watch(_Silent()).until(prompt, told()))
+    return code(Watch(Nowhere()).until(prompt, told()))
 
 
 @click.command(epilog="\b\nExamples:\n  doce events ceramic -f\n  doce events ceramic --after 120 --json | jq .type")

@@ -103,6 +103,17 @@ class Plain:
         print(line, file=self._stream, flush=True)
 
 
+class Nowhere:
+    """A screen for nobody: for those who only want to know how it ends."""
+
+    interactive = False
+
+    def line(self, text: str = "", style: str = "") -> None: ...
+    def say(self, text: str, style: str = "") -> None: ...
+    def end(self) -> None: ...
+    def busy(self, text: str | None) -> None: ...
+
+
 def screen() -> Screen:
     """The screen that stdout is."""
     return Terminal() if sys.stdout.isatty() else Plain()

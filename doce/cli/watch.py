@@ -66,7 +66,7 @@ class Watch:
         self.preview_url: str | None = None
         #: Why the project cannot go on: sentence and hint.
         self.broken: tuple[str, str | None] | None = None
-        self._asked = asked
+        self.asked = asked
         self._steps = Steps(screen)
         self._messages: dict[str, Message] = {}
         self._tools: dict[str, said.ToolStart] = {}
@@ -271,9 +271,9 @@ class Watch:
                 for number, option in enumerate(item.options, start=1):
                     about = f": {one_line(option.description, 200)}" if option.description else ""
                     self._line(f"  {number} {one_line(option.label)}{about}")
-        if self._asked:
+        if self.asked:
             self._busy(None)
-            self._asked(payload)
+            self.asked(payload)
 
     def _project(self, payload: Payload, at: int) -> None:
         match payload:

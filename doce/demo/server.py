@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -128,14 +129,14 @@ class Server:
 
 
 def halt(doce: Doce, project: str, *, patience_s: float = 30) -> None:
-    """Stop a project's services and wait for it."""
-    head = doce.project(project)
-    if head["status"] in ("stopped", "error"):
+    """Stop a project's services and wait for it, but not forever: what stays is ended by force."""
+    still = ("stopped", "error")
+    if doce.project(project)["status"] in still:
         return
     doce.request("POST", f"/api/projects/{project}/halt")
-    for event in doce.events(project):
-        if event.type == "project.status" and event.payload["status"] in ("stopped", "error"):
-            return
+    deadline = time.monotonic() + patience_s
+    while doce.project(project)["status"] not in still and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def touching(folder: Path) -> list[psutil.Process]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from doce.cli.asking import Asking
 from doce.cli.printable import duration
-from doce.cli.screen import Screen, put_json
+from doce.cli.screen import Nowhere, Screen, put_json
 from doce.cli.watch import Turn, Watch
-from doce.client import Event
+from doce.client import Doce, Event
 
 
 class Telling(Protocol):
@@ -26,6 +27,9 @@ class Telling(Protocol):
 
     def note(self, text: str, **facts: Any) -> None:
         """Something to know."""
+
+    def meet(self, doce: Doce, project: str) -> None:
+        """The doce and the project that all this is about."""
 
     def event(self, event: Event) -> None: ...
 
@@ -54,24 +58,19 @@ class ToPerson:
         self.screen.busy(None)
         self.screen.line(text)
 
+    def meet(self, doce: Doce, project: str) -> None:
+        if self.screen.interactive:
+            self.watch.asked = Asking(doce, project, self.screen)
+
     def event(self, event: Event) -> None:
         self.watch.take(event)
-
-
-class _Nowhere:
-    interactive = False
-
-    def line(self, text: str = "", style: str = "") -> None: ...
-    def say(self, text: str, style: str = "") -> None: ...
-    def end(self) -> None: ...
-    def busy(self, text: str | None) -> None: ...
 
 
 class ToMachine:
     """One JSON object a line: ``step`` always, and what the step is about: ``state``, ``url``, ``seq``, ``type``, ``payload``, ``ms``."""
 
     def __init__(self) -> None:
-        self.watch = Watch(_Nowhere())
+        self.watch = Watch(Nowhere())
 
     def begin(self, step: str, text: str, **facts: Any) -> None:
         put_json({"step": step, "state": "begun", "message": text, **facts})
@@ -84,6 +83,9 @@ class ToMachine:
 
     def note(self, text: str, **facts: Any) -> None:
         put_json({"step": "note", "message": text, **facts})
+
+    def meet(self, doce: Doce, project: str) -> None:
+        put_json({"step": "project", "state": "begun", "project": project, "url": doce.address.url})
 
     def event(self, event: Event) -> None:
         put_json({"step": "event", **event.envelope()})
