@@ -33,7 +33,7 @@ class Settings(BaseModel):
     port: int = Field(8420, ge=0, le=65535, description="Port of doce itself; 0 takes a free one.")
     public_url: str | None = Field(None, description="Address people use to reach this doce, when it is not http://<bind>:<port>.")
     gateway_port: int = Field(0, ge=0, le=65535, description="Port of the model gateway; 0 takes a free one once and keeps it.")
-    runtime: Literal["process", "docker"] | None = Field(
+    runtime: Literal["process"] | None = Field(
         None, description="What runs projects. Not set: `process`, and only with the rehearsal model."
     )
     workers: int = Field(4, ge=0, le=20, description="Jobs run at the same time in this process; 0 leaves them to `doce worker`.")

@@ -255,7 +255,7 @@ def test_side_questions() -> None:
         return str(complete({"messages": messages})["choices"][0]["message"]["content"])
 
     assert side("Name this project: …", "a portfolio for a ceramicist") == "Portfolio Ceramicist"
-    assert side("You are a title generator.", "make a page about tea") == "Tea"
+    assert side("You are a title generator.", "make a page about tea") == "About Tea"
     assert "person asked" in side("Summarize the conversation.", "Summarize.")
 
 
