@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import sys
 from typing import IO, Any, Protocol
@@ -41,6 +42,8 @@ class Terminal:
         self.interactive = sys.stdin.isatty() if interactive is None else interactive
         self._status: Status | None = None
         self._open = False
+        # A spinner hides the cursor; however this ends, it comes back.
+        atexit.register(self.busy, None)
 
     def line(self, text: str = "", style: str = "") -> None:
         self.end()

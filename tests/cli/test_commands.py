@@ -348,6 +348,16 @@ def test_leaving_with_ctrl_c(environment: dict[str, str], twin: DoceTwin) -> Non
     assert "Traceback" not in terminal.text
 
 
+def test_leaving_while_it_spins_brings_the_cursor_back(environment: dict[str, str], twin: DoceTwin) -> None:
+    busy = frame(2, "chat.session.status", {"status": "busy"})
+    answer(twin, QUEUED, busy, hold=True)
+    terminal = Terminal(environment, "new", "a shop")
+    terminal.until("the agent thinks")
+    os.kill(terminal.pid, signal.SIGINT)
+    assert terminal.end() == 130
+    assert terminal.text.rfind("\x1b[?25h") > terminal.text.rfind("\x1b[?25l") > 0
+
+
 def test_a_terminal_asks_and_answers(environment: dict[str, str], twin: DoceTwin) -> None:
     wanted = {"requestId": "per_1", "permission": "bash", "patterns": ["rm"], "title": "rm -rf dist"}
     question = {"requestId": "que_1", "questions": [{"question": "Which colour?", "options": [{"label": "Red"}, {"label": "Blue"}]}]}
