@@ -44,7 +44,8 @@ def abort(scope: Scope) -> None:
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens on `port` (0: a free one). Raises Unavailable naming a port that is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol by its number: asyncio switches Nagle off only where it reads TCP.
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))

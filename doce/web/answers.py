@@ -63,10 +63,10 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     return refusal(BadRequest(str(error.detail)))
 
 
-async def on_unexpected(request: Request, error: Exception) -> Response:
+def on_unexpected(error: Exception, **ids: str) -> Response:
     """A reference for the person, the stack for the log."""
     reference = secrets.token_hex(4)
-    logger.exception("an answer broke (reference %s)", reference, exc_info=error, extra={"reference": reference})
+    logger.error("an answer broke (reference %s)", reference, exc_info=error, extra={"reference": reference, **ids})
     return refusal(
         InternalServerError(
             f"Something broke on doce's side (reference {reference}). Your files are safe.",
@@ -76,4 +76,5 @@ async def on_unexpected(request: Request, error: Exception) -> Response:
     )
 
 
-ON_ERROR: dict[Any, Any] = {DoceError: on_doce_error, HTTPException: on_http_error, Exception: on_unexpected}
+#: What is unexpected is the envelope's: it also wraps what Starlette would answer outside of it.
+ON_ERROR: dict[Any, Any] = {DoceError: on_doce_error, HTTPException: on_http_error}

@@ -1,4 +1,7 @@
-"""What every answer gets: security headers, a request id, the context of its log lines. Plain ASGI, so streams pass untouched."""
+"""What every answer gets: security headers, a request id, the context of its log lines, an answer when all else broke.
+
+Plain ASGI, so streams pass untouched.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import secrets
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from doce import transport
 from doce.logger import log_context
+from doce.web.answers import on_unexpected
 
 HEADERS = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -31,10 +36,14 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         request_id = secrets.token_hex(8)
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        began = False
 
         async def send_wrapped(message: Message) -> None:
+            nonlocal began
             if message["type"] == "http.response.start":
+                began = True
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
@@ -44,4 +53,12 @@ class Envelope:
             await send(message)
 
         with log_context(request_id=request_id, operation=f"{scope['method']} {scope['path']}"):
-            await self._app(scope, receive, send_wrapped)
+            try:
+                await self._app(scope, receive, send_wrapped)
+            except Exception as error:
+                answer = on_unexpected(error, **({"user_id": state["user_id"]} if "user_id" in state else {}))
+                if began:
+                    # Half an answer must not look whole.
+                    transport.abort(scope)
+                else:
+                    await answer(scope, receive, send_wrapped)

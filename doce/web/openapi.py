@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from doce import __version__
@@ -38,10 +39,9 @@ _STREAMS = {
 def document() -> dict[str, Any]:
     """The whole description."""
     declared = list(actions().values())
-    models = {one.output for one in declared} | {one.input for one in declared}
+    inputs, outputs = {one.input for one in declared}, {one.output for one in declared}
     keys, shared = models_json_schema(
-        [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)]
-        + [(model, "serialization") for model in sorted(models, key=lambda model: model.__name__)],
+        [(model, "validation") for model in sorted(inputs, key=_name)] + [(model, "serialization") for model in sorted(outputs, key=_name)],
         ref_template="#/components/schemas/{model}",
     )
     paths: dict[str, dict[str, Any]] = {}
@@ -61,8 +61,12 @@ def document() -> dict[str, Any]:
     }
 
 
+def _name(model: type[BaseModel]) -> str:
+    return f"{model.__module__}.{model.__name__}"
+
+
 def _operation(one: Action, keys: Any) -> dict[str, Any]:
-    fields = one.input.model_json_schema(by_alias=True)
+    fields = _inlined(one.input.model_json_schema(by_alias=True))
     properties: dict[str, Any] = fields.get("properties", {})
     required = set(fields.get("required", []))
     parameters = [
@@ -80,15 +84,13 @@ def _operation(one: Action, keys: Any) -> dict[str, Any]:
     body = {name: schema for name, schema in properties.items() if not any(name == known["name"] for known in parameters)}
     if body:
         schema = {"type": "object", "properties": body, "required": sorted(required & set(body)), "additionalProperties": False}
-        if "$defs" in fields:
-            schema["$defs"] = fields["$defs"]
-        operation["requestBody"] = {"required": bool(schema["required"]), "content": {"application/json": {"schema": _inlined(schema)}}}
+        operation["requestBody"] = {"required": bool(schema["required"]), "content": {"application/json": {"schema": schema}}}
     return operation
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
     """References into the schema's own definitions, pointed at the shared ones."""
-    defs = schema.pop("$defs", {})
+    schema.pop("$defs", None)
 
     def point(value: Any) -> Any:
         if isinstance(value, dict):
@@ -98,7 +100,6 @@ def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
         return [point(inner) for inner in value] if isinstance(value, list) else value
 
     pointed: dict[str, Any] = point(schema)
-    assert all(isinstance(name, str) for name in defs)
     return pointed
 
 

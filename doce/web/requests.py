@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from starlette.requests import Request
@@ -15,6 +16,7 @@ from doce.errors import BadRequest, PayloadTooLarge
 MAX_BODY = 1024 * 1024
 #: Attachments come as base64 in the body: five of the largest, and the prompt.
 MAX_BODY_WITH_FILES = 8 * 1024 * 1024
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def who(services: Services, request: Request) -> Person | None:
@@ -43,18 +45,32 @@ async def body_of(request: Request, limit: int) -> dict[str, Any]:
     if kind != "application/json":
         raise BadRequest(f"The body is {kind}; JSON is wanted.", hint="Send `Content-Type: application/json`.")
     try:
-        body = json.loads(data)
+        # Decoded here: json would guess UTF-16, and let halves of characters through.
+        body = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError):
-        raise BadRequest("The body is not valid JSON.") from None
+        raise BadRequest("The body is not valid JSON.", hint="Send one JSON object in UTF-8.") from None
     if not isinstance(body, dict):
         raise BadRequest("The body must be a JSON object.")
+    if _SURROGATE.search(data):
+        _check_text(body)
     return body
+
+
+def _check_text(body: dict[str, Any]) -> None:
+    """Half a character (a lone surrogate) can be neither stored nor sent on."""
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        found = ord(error.object[error.start])
+        raise BadRequest(f"The body has a character that is not text (U+{found:04X}).", hint="Remove it and send it again.") from None
 
 
 def values_of(chosen: Action, request: Request, body: dict[str, Any]) -> dict[str, Any]:
     """The action's input: from the path, else from the query (GET, DELETE) or the body."""
     aliases = {info.alias or name: name for name, info in chosen.input.model_fields.items()}
     values: dict[str, Any] = dict(body)
+    if chosen.method in ("POST", "PATCH") and request.query_params:
+        raise BadRequest("This takes its fields in the body, not in the query.", hint="Send them as JSON.")
     for name, value in request.query_params.multi_items():
         if name in values:
             raise BadRequest(f"{name!r} is given twice.", details={"field": name})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,6 +20,7 @@ from doce.actions.registry import Action, perform, understand
 from doce.actions.services import Services
 from doce.auth import policy
 from doce.db.connection import database
+from doce.logger import log_context
 from doce.web.answers import ON_ERROR, Json
 from doce.web.middleware import Envelope
 from doce.web.openapi import document
@@ -37,7 +39,8 @@ class Office:
 
     async def do(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Run `work` in one of the threads."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(_with_context, work, *arguments))
+        inside = contextvars.copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(inside, _tidily, work, *arguments))
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -47,6 +50,8 @@ class Office:
 
         async def answer(request: Request) -> Response:
             person = await self.do(who, self.services, request)
+            if person:
+                request.state.user_id = person.id
             if chosen.role != "public":
                 # Before the body is read: nobody makes doce read megabytes without a token.
                 await self.do(policy.signed_in, self.services.users, person)
@@ -55,7 +60,8 @@ class Office:
             except ClientDisconnect:
                 return Response(status_code=499)
             given = understand(chosen, values_of(chosen, request, body))
-            done = await self.do(partial(perform, chosen, self.services, person, given, request_id=request.state.request_id))
+            with log_context(user_id=person.id if person else None):
+                done = await self.do(partial(perform, chosen, self.services, person, given, request_id=request.state.request_id))
             return Json(done, chosen.status)
 
         return answer
@@ -67,7 +73,7 @@ class Office:
         return Json(document())
 
 
-def _with_context(work: Callable[..., Any], *arguments: Any) -> Any:
+def _tidily(work: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return work(*arguments)
     finally:
@@ -93,6 +99,8 @@ def application(services: Services) -> Starlette:
         Route("/api/openapi.json", office.openapi, methods=["GET"]),
     ]
     app = Starlette(routes=routes, middleware=[Middleware(Envelope)], exception_handlers=ON_ERROR)
+    # An address with a slash too many is told so in our words, not sent to a host that the request made up.
+    app.router.redirect_slashes = False
     app.state.office = office
     return app
 

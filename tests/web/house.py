@@ -1,0 +1,229 @@
+"""doce's HTTP door over a real socket: real database, feed, writer and projects; only the agent is played."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from doce.actions.services import Services
+from doce.auth.attempts import Attempts
+from doce.auth.users import ApiTokens, Person, Users
+from doce.clock import ManualClock
+from doce.db.connection import database
+from doce.events.feed import Feed
+from doce.events.vocabulary import MessagePartAdded
+from doce.events.writer import EventWriter, Pending
+from doce.llm.catalog import Catalog
+from doce.projects.lifecycle import Projects
+from doce.projects.prompts import PromptStore
+from doce.projects.requests import Requests
+from doce.projects.store import ProjectStore
+from doce.settings import Settings
+from doce.transport import Listener, listen
+from doce.web.routes import application
+
+PATIENCE_S = 20
+
+
+@dataclass
+class PlayedAgent:
+    """An agent that remembers what it was told; `refuses` is raised instead."""
+
+    told: list[tuple[Any, ...]] = field(default_factory=list)
+    refuses: Exception | None = None
+    #: called in the middle of every call
+    meanwhile: Callable[[], None] = lambda: None
+
+    def _hear(self, *what: Any) -> bool:
+        self.meanwhile()
+        if self.refuses:
+            raise self.refuses
+        self.told.append(what)
+        return True
+
+    def abort(self, session_id: str) -> bool:
+        return self._hear("abort", session_id)
+
+    def reply_permission(self, request_id: str, reply: str, message: str | None = None) -> None:
+        self._hear("permission", request_id, reply, message)
+
+    def reply_question(self, request_id: str, answers: list[list[str]]) -> None:
+        self._hear("question", request_id, answers)
+
+    def reject_question(self, request_id: str) -> None:
+        self._hear("reject", request_id)
+
+
+class Loop:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="test-loop")
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(PATIENCE_S)
+
+    def close(self) -> None:
+        self.run(self.loop.shutdown_default_executor())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(PATIENCE_S)
+        self.loop.close()
+
+
+def make_services(settings: Settings, clock: ManualClock, agent: PlayedAgent) -> Services:
+    store, prompts, catalog = ProjectStore(settings, clock), PromptStore(clock), Catalog(settings, clock)
+    return Services(
+        settings=settings,
+        clock=clock,
+        users=Users(clock),
+        tokens=ApiTokens(clock),
+        attempts=Attempts(clock),
+        projects=Projects(settings, clock, store=store, prompts=prompts, models=catalog, isolates=lambda: False),
+        prompts=prompts,
+        requests=Requests(clock, store=store, agent=lambda project_id: agent),  # type: ignore[arg-type,return-value]
+        catalog=catalog,
+        feed=Feed(),
+        agent=lambda project: agent,  # type: ignore[arg-type,return-value]
+    )
+
+
+@dataclass
+class House:
+    settings: Settings
+    clock: ManualClock
+    services: Services
+    agent: PlayedAgent
+    store: ProjectStore
+    writer: EventWriter
+    loop: Loop
+    listener: Listener
+    http: httpx.Client
+
+    @property
+    def port(self) -> int:
+        return self.listener.port
+
+    def person(self, name: str, role: str = "member") -> tuple[Person, dict[str, str]]:
+        """A user, and the headers that show their token."""
+        users = self.services.users
+        made = users.first_admin(name) if role == "admin" and not users.any() else users.add(name, role)  # type: ignore[arg-type]
+        _, secret = self.services.tokens.create(made.id, "test")
+        return made, {"authorization": f"Bearer {secret.get_secret_value()}"}
+
+    def connect(self, path: str, headers: dict[str, str] | None = None, *, method: str = "GET", buffer: int | None = None) -> Raw:
+        """A raw connection that has sent its request and read nothing."""
+        sock = socket.socket()
+        if buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        sock.settimeout(PATIENCE_S)
+        sock.connect(("127.0.0.1", self.port))
+        lines = [f"{method} {path} HTTP/1.1", "host: localhost", *(f"{name}: {value}" for name, value in (headers or {}).items()), "", ""]
+        sock.sendall("\r\n".join(lines).encode())
+        return Raw(sock)
+
+    def call(self, work: Callable[[], Any]) -> Any:
+        """`work` in the loop."""
+
+        async def inside() -> Any:
+            return work()
+
+        return self.loop.run(inside())
+
+    def until(self, true: Callable[[], Any], seconds: float = PATIENCE_S) -> None:
+        """Let the loop turn until `true()`; fails after `seconds`."""
+
+        async def look() -> None:
+            async with asyncio.timeout(seconds):
+                while not true():
+                    await asyncio.wait({asyncio.ensure_future(asyncio.to_thread(int))})
+
+        self.loop.run(look())
+
+
+class Raw:
+    """A connection that reads what it is asked to read."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.data = b""
+
+    def until(self, mark: bytes) -> bytes:
+        """Everything up to and with `mark`."""
+        while mark not in self.data:
+            more = self.sock.recv(65536)
+            if not more:
+                raise EOFError(self.data[-2000:])
+            self.data += more
+        found, _, self.data = self.data.partition(mark)
+        return found + mark
+
+    def rest(self) -> bytes:
+        """Everything until the other side closes."""
+        with contextlib.suppress(ConnectionResetError):
+            while more := self.sock.recv(65536):
+                self.data += more
+        return self.data
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+def piece(number: int, project_id: str, text: str = "word ") -> Pending:
+    """One event; parts differ, so that pieces are not joined."""
+    return Pending(MessagePartAdded(message_id="msg", part_id=f"prt_{number}", offset=0, delta_text=text), project_id)
+
+
+def frames(text: bytes) -> list[dict[str, Any]]:
+    """The envelopes of a stream's bytes (chunked encoding removed or not)."""
+    found = []
+    for line in text.split(b"\n"):
+        if line.startswith(b"data: "):
+            found.append(json.loads(line[6:]))
+    return found
+
+
+@contextlib.contextmanager
+def served(folder: Path, **settings: Any) -> Iterator[House]:
+    """A house whose database is open; closed in order."""
+    made = Settings(data=folder / "data", min_free_mb=0, cache=folder / "cache", **settings)
+    clock, agent, loop = ManualClock(), PlayedAgent(), Loop()
+    services = make_services(made, clock, agent)
+    writer = EventWriter(made.database)
+    writer.start()
+    app = application(services)
+    listener = Listener(app, listen("127.0.0.1", 0), drain_s=1)
+    loop.run(services.feed.__aenter__())
+
+    async def begin() -> None:
+        listener.begin()
+
+    async def end() -> None:
+        services.feed.close()
+        await listener.end()
+        await services.feed.__aexit__(None, None, None)
+
+    loop.run(begin())
+    with httpx.Client(base_url=f"http://127.0.0.1:{listener.port}", timeout=PATIENCE_S) as http:
+        store = ProjectStore(made, clock)
+        yield House(made, clock, services, agent, store, writer, loop, listener, http)
+    loop.run(end())
+    app.state.office.close()
+    loop.run(_closed_in_loop())
+    writer.close()
+    loop.close()
+
+
+async def _closed_in_loop() -> None:
+    if not database.is_closed():
+        database.close()
