@@ -21,6 +21,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import bench_added
+
 TARGET = 100_000
 LEAD_S = 1.0
 #: Every this many viewers' frames are timed; all are counted.
@@ -61,14 +63,13 @@ def main(argv: list[str] | None = None) -> int:
         print(json.dumps({"frames_per_s": middle.rate, "p50_ms": middle.p50, "p99_ms": middle.p99, "viewers": options.viewers}))
     else:
         show(results, options)
-    # Beside a direct read of OpenCode's own /event: measured here, in the same run.
+        bench_added.show(options.runs)
     return 0
 
 
 def show(results: list[Result], options: argparse.Namespace) -> None:
-    print(
-        f"{options.viewers} viewers, {options.rate:,} events/s for {options.seconds:g} s, {os.cpu_count()} cores, viewers on the same machine"
-    )
+    asked = f"{options.viewers} viewers, {options.rate:,} events/s for {options.seconds:g} s"
+    print(f"{asked}, {os.cpu_count()} cores, viewers on the same machine")
     print(f"{'run':<8}{'frames/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}{'server CPU':>12}")
     for number, one in enumerate(results, 1):
         print(f"{number:<8}{one.rate:>10,.0f}{one.p50:>9.1f}{one.p99:>9.1f}{one.worst:>9.1f}{one.server_cpu:>11.0%}")
