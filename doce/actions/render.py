@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from doce.actions.account import ModelList, SettingList, TokenList, TokenView
+from doce.actions.account import ModelList, PersonView, SettingList, TokenList, TokenView
 from doce.actions.jobs import JobLines, JobView, QueueState
 from doce.actions.projects import TemplateList
 from doce.projects.views import Page, ProjectView, PromptView
@@ -72,8 +72,10 @@ def _other(answer: BaseModel) -> str:
         return "\n".join(f"{one.name}={one.value} · {one.description}" for one in answer.items)
     if isinstance(answer, JobLines):
         return "\n".join(line.message for line in answer.items)
-    message: Any = getattr(answer, "message", None)
-    return str(message) if message else answer.model_dump_json(by_alias=True)
+    if isinstance(answer, PersonView):
+        return f"{answer.name} · {answer.role}"
+    told: Any = getattr(answer, "message", None) or getattr(answer, "text", None)
+    return str(told) if told else answer.model_dump_json(by_alias=True)
 
 
 def _token(found: TokenView) -> str:
