@@ -20,10 +20,15 @@ logger = logging.getLogger(__name__)
 
 #: Frames a channel keeps for readers that are a little behind.
 RING = 4096
-#: Most frames handed to a reader at once.
+#: Most frames handed to a reader at once, and most bytes (but always a frame): a slow line gets its chunk sent in time.
 CHUNK = 512
+CHUNK_BYTES = 256 * 1024
 #: How often the head of the log is looked at for what other processes wrote.
 POLL_S = 0.05
+#: Rest after a delivery, seconds a reader: in a flood a crowd gets more in each chunk, so that waking it does not take the
+#: whole loop. The first event after a silence is never held back.
+REST_S = 0.00005
+MAX_REST_S = 0.02
 
 
 class Channel:
@@ -41,8 +46,9 @@ class Channel:
         self._waiters: set[asyncio.Future[None]] = set()
         self._joined: dict[int, tuple[bytes, int]] = {}
 
-    def read(self) -> None:
-        """Take what is new in the log and wake the readers."""
+    def read(self) -> bool:
+        """Take what is new in the log and wake the readers; False when nothing was."""
+        before = self.head
         while events := log.after(self.project_id, self.head):
             self.seqs += [event.seq for event in events]
             self.frames += [event.frame() for event in events]
@@ -52,6 +58,7 @@ class Channel:
                 del self.seqs[:excess], self.frames[:excess]
             self._joined.clear()
             self.wake()
+        return self.head != before
 
     def wake(self) -> None:
         for waiter in self._waiters:
@@ -71,9 +78,19 @@ class Channel:
         """Frames after `cursor`, joined, and the new cursor. Readers at the same place share the bytes."""
         start = bisect_right(self.seqs, cursor)
         if start not in self._joined:
-            end = min(start + CHUNK, len(self.seqs))
-            self._joined[start] = (b"".join(self.frames[start:end]), self.seqs[end - 1])
+            frames = _chunk(self.frames[start : start + CHUNK])
+            self._joined[start] = (b"".join(frames), self.seqs[start + len(frames) - 1])
         return self._joined[start]
+
+
+def _chunk(frames: list[bytes]) -> list[bytes]:
+    """As many of the first `frames` as make a chunk, at least one."""
+    size = 0
+    for count, frame in enumerate(frames):
+        size += len(frame)
+        if size > CHUNK_BYTES and count:
+            return frames[:count]
+    return frames
 
 
 class Subscription(AsyncIterator[bytes]):
@@ -104,8 +121,9 @@ class Subscription(AsyncIterator[bytes]):
         """A page of the log itself; moves the cursor to the ring's floor when nothing of this project is left below it."""
         floor = self._channel.floor
         events = await asyncio.to_thread(log.after, self._channel.project_id, self.cursor, CHUNK)
-        self.cursor = events[-1].seq if events else max(self.cursor, floor)
-        return b"".join(event.frame() for event in events)
+        frames = _chunk([event.frame() for event in events])
+        self.cursor = events[len(frames) - 1].seq if events else max(self.cursor, floor)
+        return b"".join(frames)
 
     def close(self) -> None:
         if self._open:
@@ -183,17 +201,21 @@ class Feed:
             self._rung.clear()
             self._pending = False
             try:
-                self._read()
+                if self._read():
+                    await asyncio.sleep(min(self.readers * REST_S, MAX_REST_S))
             except Exception:
                 # A locked or full database is looked at again in a moment; readers lose nothing.
                 logger.exception("the event log cannot be read")
                 await asyncio.sleep(self._poll_s)
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Take what is new; False when nothing was."""
         if not self._channels:
-            return
+            return False
         head = log.head()
+        delivered = False
         for channel in list(self._channels.values()):
             if channel.head < head:
-                channel.read()
+                delivered = channel.read() or delivered
                 channel.head = max(channel.head, head)
+        return delivered

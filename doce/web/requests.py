@@ -21,15 +21,21 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 def who(services: Services, request: Request) -> Person | None:
     """Whose token this request carries. Addresses that guess are slowed down; a valid token never is."""
-    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not secret.strip():
+    secret = bearer(request)
+    if secret is None:
         return None
-    person = services.tokens.who(secret.strip())
+    person = services.tokens.who(secret)
     if person is None:
         address = request.client.host if request.client else "?"
         services.attempts.check(address)
         services.attempts.failed(address)
     return person
+
+
+def bearer(request: Request) -> str | None:
+    """The secret in ``Authorization: Bearer …``."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    return (secret.strip() or None) if scheme.lower() == "bearer" else None
 
 
 async def body_of(request: Request, limit: int) -> dict[str, Any]:

@@ -36,6 +36,7 @@ class Office:
     def __init__(self, services: Services) -> None:
         self.services = services
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="doce-act")
+        self.streams = Streams(services, self.do)
 
     async def do(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Run `work` in one of the threads."""
@@ -43,6 +44,7 @@ class Office:
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(inside, _tidily, work, *arguments))
 
     def close(self) -> None:
+        self.streams.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def endpoint(self, chosen: Action) -> Callable[[Request], Awaitable[Response]]:
@@ -85,7 +87,7 @@ def _tidily(work: Callable[..., Any], *arguments: Any) -> Any:
 def application(services: Services) -> Starlette:
     """doce's HTTP door."""
     office = Office(services)
-    streams = Streams(services, office.do)
+    streams = office.streams
     paths: dict[str, list[Action]] = {}
     for chosen in actions().values():
         paths.setdefault(chosen.path, []).append(chosen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any
 
@@ -20,13 +21,16 @@ from doce.auth.users import Person
 from doce.errors import BadRequest, DoceError
 from doce.projects.views import ProjectView
 from doce.stacks.logs import Chunk, LogFile
-from doce.web.requests import who
+from doce.web.requests import bearer, who
 
 HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
 CONNECTED = b": connected\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
 #: How often an open stream looks whether its reader may still read, seconds.
 CHECK_S = 3.0
+#: How long a thread waits for a log to grow, seconds, and how many may at once.
+LOG_WAIT_S = 0.5
+LOG_THREADS = 64
 Do = Callable[..., Awaitable[Any]]
 
 
@@ -43,6 +47,10 @@ class Stream(Response):
         self.status_code = 200
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
         writing = asyncio.create_task(self._write(scope, send))
         leaving = asyncio.create_task(_left(receive))
         try:
@@ -51,6 +59,8 @@ class Stream(Response):
             leaving.cancel()
             writing.cancel()
             await asyncio.gather(leaving, writing, return_exceptions=True)
+        if not writing.cancelled() and (error := writing.exception()):
+            raise error
 
     async def _write(self, scope: Scope, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
@@ -58,7 +68,9 @@ class Stream(Response):
         async with aclosing(self._chunks) as chunks:  # type: ignore[type-var]
             async for chunk in chunks:
                 try:
-                    await asyncio.wait_for(send({"type": "http.response.body", "body": chunk, "more_body": True}), self._slow_s)
+                    # Not wait_for: that is a task for every chunk of every reader.
+                    async with asyncio.timeout(self._slow_s):
+                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 except TimeoutError:
                     transport.abort(scope)
                     return
@@ -76,6 +88,11 @@ class Streams:
     def __init__(self, services: Services, do: Do) -> None:
         self._services = services
         self._do = do
+        # Of their own: readers of logs wait in threads, and nothing else may wait for them.
+        self._log_threads = ThreadPoolExecutor(LOG_THREADS, thread_name_prefix="doce-log")
+
+    def close(self) -> None:
+        self._log_threads.shutdown(wait=False, cancel_futures=True)
 
     async def events(self, request: Request) -> Response:
         """GET /api/projects/{project}/opencode/event: what happens in a project, from a cursor on."""
@@ -90,22 +107,20 @@ class Streams:
         reader = feed.subscribe(project_id, after)
         loop = asyncio.get_running_loop()
         checked = quiet_at = loop.time()
-        waiting: asyncio.Future[bytes] | None = None
+        pause = min(CHECK_S, self._services.settings.keepalive_s)
         try:
             while follow or reader.cursor < reader.head:
-                waiting = waiting or asyncio.ensure_future(anext(reader))
-                done, _ = await asyncio.wait({waiting}, timeout=CHECK_S)
-                if done:
-                    try:
-                        chunk = waiting.result()
-                    except StopAsyncIteration:
-                        return
-                    finally:
-                        waiting = None
+                try:
+                    # Cancelling a reader's wait loses nothing: its cursor moves when it hands something out.
+                    async with asyncio.timeout(pause):
+                        chunk = await anext(reader)
                     yield chunk
                     quiet_at = loop.time()
-                elif not follow:
+                except StopAsyncIteration:
                     return
+                except TimeoutError:
+                    if not follow:
+                        return
                 if loop.time() - checked >= CHECK_S:
                     checked = loop.time()
                     if not await self._do(self._may_still, request, person, project_id):
@@ -114,8 +129,6 @@ class Streams:
                     quiet_at = loop.time()
                     yield KEEP_ALIVE
         finally:
-            if waiting:
-                waiting.cancel()
             reader.close()
 
     async def logs(self, request: Request) -> Response:
@@ -129,24 +142,26 @@ class Streams:
     async def _logs(self, request: Request, person: Person, project: ProjectView, offset: int | None, follow: bool) -> AsyncIterator[bytes]:
         yield CONNECTED
         log = LogFile(self._services.projects.log_file(project.id))
-        quiet = 0.0
+        loop = asyncio.get_running_loop()
+        checked = quiet_at = loop.time()
         while not self._services.feed.closed:
-            chunk: Chunk = await asyncio.to_thread(log.read, offset)
+            chunk: Chunk = await loop.run_in_executor(self._log_threads, log.read, offset)
             if chunk.text or chunk.truncated or offset is None:
                 yield _log_frame(chunk)
-                quiet = 0.0
+                quiet_at = loop.time()
             offset = chunk.next_offset
             if not follow and not chunk.text:
                 return
             if follow and not chunk.text:
                 # A short wait: a thread that waits cannot be cancelled when the reader goes.
-                grown = await asyncio.to_thread(log.wait, offset, 0.5)
-                quiet = 0.0 if grown else quiet + 0.5
-                if not grown and quiet % CHECK_S == 0 and not await self._do(self._may_still, request, person, project.id):
-                    return
-                if quiet >= self._services.settings.keepalive_s:
-                    quiet = 0.0
+                await loop.run_in_executor(self._log_threads, log.wait, offset, LOG_WAIT_S)
+                if loop.time() - quiet_at >= self._services.settings.keepalive_s:
+                    quiet_at = loop.time()
                     yield KEEP_ALIVE
+            if loop.time() - checked >= CHECK_S:
+                checked = loop.time()
+                if not await self._do(self._may_still, request, person, project.id):
+                    return
 
     async def _admit(self, request: Request) -> tuple[Person, ProjectView]:
         unknown = set(request.query_params) - {"after", "offset", "follow"}
@@ -163,7 +178,8 @@ class Streams:
     def _may_still(self, request: Request, person: Person, project_id: str) -> bool:
         """The token still opens and the project is still there."""
         try:
-            return who(self._services, request) is not None and self._services.projects.exists(project_id)
+            # Not `who`: a token that was revoked meanwhile is nobody's guess.
+            return self._services.tokens.who(bearer(request) or "") == person and self._services.projects.exists(project_id)
         except DoceError:
             return False
 

@@ -109,6 +109,7 @@ class House:
     loop: Loop
     listener: Listener
     http: httpx.Client
+    connections: list[Raw] = field(default_factory=list)
 
     @property
     def port(self) -> int:
@@ -128,9 +129,17 @@ class House:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         sock.settimeout(PATIENCE_S)
         sock.connect(("127.0.0.1", self.port))
-        lines = [f"{method} {path} HTTP/1.1", "host: localhost", *(f"{name}: {value}" for name, value in (headers or {}).items()), "", ""]
+        lines = [
+            f"{method} {path} HTTP/1.1",
+            "host: localhost",
+            "connection: close",
+            *(f"{name}: {value}" for name, value in (headers or {}).items()),
+            "",
+            "",
+        ]
         sock.sendall("\r\n".join(lines).encode())
-        return Raw(sock)
+        self.connections.append(Raw(sock))
+        return self.connections[-1]
 
     def call(self, work: Callable[[], Any]) -> Any:
         """`work` in the loop."""
@@ -216,7 +225,12 @@ def served(folder: Path, **settings: Any) -> Iterator[House]:
     loop.run(begin())
     with httpx.Client(base_url=f"http://127.0.0.1:{listener.port}", timeout=PATIENCE_S) as http:
         store = ProjectStore(made, clock)
-        yield House(made, clock, services, agent, store, writer, loop, listener, http)
+        house = House(made, clock, services, agent, store, writer, loop, listener, http)
+        try:
+            yield house
+        finally:
+            for raw in house.connections:
+                raw.close()
     loop.run(end())
     app.state.office.close()
     loop.run(_closed_in_loop())
