@@ -26,16 +26,22 @@ class Attempts:
     def check(self, key: str) -> None:
         """Raises RateLimited while `key` has failed too often."""
         with self._lock:
-            failures = self._recent(key)
-            if len(failures) >= self._limit:
-                wait = (failures[0] + WINDOW_MS - self._clock.now_ms()) / 1000
-                raise RateLimited("Too many failed attempts.", retry_after_s=max(1, round(wait)))
+            self._check(key)
 
     def failed(self, key: str) -> None:
+        """Count a failure. Raises RateLimited when there were too many already: of many at once no more than the limit pass."""
         with self._lock:
+            self._check(key)
             self._recent(key).append(self._clock.now_ms())
             while len(self._failures) > REMEMBERED:
                 self._failures.pop(next(iter(self._failures)))
+
+    def _check(self, key: str) -> None:
+        failures = self._recent(key)
+        if len(failures) >= self._limit:
+            wait_ms = failures[0] + WINDOW_MS - self._clock.now_ms()
+            # Rounded up: who comes back when told is let in.
+            raise RateLimited("Too many failed attempts.", retry_after_s=max(1, -(-wait_ms // 1000)))
 
     def _recent(self, key: str) -> deque[int]:
         failures = self._failures.setdefault(key, deque(maxlen=self._limit))

@@ -34,7 +34,7 @@ def verify_password(password: str, stored: str | None) -> bool:
     _, n, r, p, hashed = (stored or _NOBODY).split("$")
     salt, _, key = hashed.partition(":")
     made = _derive(password[:MAX_LENGTH], bytes.fromhex(salt), int(n), int(r), int(p))
-    return hmac.compare_digest(made, bytes.fromhex(key)) and stored is not None
+    return hmac.compare_digest(made, bytes.fromhex(key)) and stored is not None and len(password) <= MAX_LENGTH
 
 
 _NOBODY = f"scrypt${N}${R}${P}${'00' * SALT_BYTES}:{'00' * KEY_BYTES}"

@@ -39,7 +39,9 @@ def update_url(settings: Settings, url: str) -> None:
     path = settings.data / FILE_NAME
     try:
         left = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        token, known = SecretStr(left["token"]), left.get("url")
+    except (OSError, ValueError, KeyError, TypeError):
+        # None was left, or somebody edited it away: `doce setup` says so.
         return
-    if left.get("url") != url:
-        leave_token(settings, SecretStr(left["token"]), url)
+    if known != url:
+        leave_token(settings, token, url)

@@ -57,7 +57,7 @@ class Users:
 
     def first_admin(self, name: str, password: str | None = None) -> Person:
         """Make the first user, an admin. Of two calls at once, one does; the other raises Conflict."""
-        hashed = hash_password(password) if password else None
+        hashed = hash_password(password) if password is not None else None
         with database.atomic():
             if self.any():
                 raise Conflict("doce is already set up.", hint="Sign in, or ask an admin for an account.")
@@ -65,9 +65,9 @@ class Users:
 
     def add(self, name: str, role: Role, password: str | None = None) -> Person:
         """A further user. Raises Conflict when the name is taken."""
-        hashed = hash_password(password) if password else None
+        hashed = hash_password(password) if password is not None else None
         with database.atomic():
-            if User.select().where(User.name == name.strip()).exists():
+            if User.select().where(User.name == " ".join(name.split())).exists():
                 raise Conflict(f"There is already a user {name!r}.")
             return self._add(name, role, hashed)
 

@@ -27,7 +27,6 @@ def who(services: Services, request: Request) -> Person | None:
     person = services.tokens.who(secret)
     if person is None:
         address = request.client.host if request.client else "?"
-        services.attempts.check(address)
         services.attempts.failed(address)
     return person
 
