@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
+from doce.errors import Unavailable
 from doce.opencode.config import prepare_home
 from doce.projects import templates
 from doce.projects.layout import Layout
 from doce.toolchain import Toolchain
+
+logger = logging.getLogger(__name__)
 
 
 class MachineTools:
@@ -27,10 +31,20 @@ class MachineTools:
         if missing:
             report(f"fetching {' and '.join(missing)} (once)")
         self._toolchain.ensure(*names)
+        self._wish_for("rg", report)
         prepare_home(layout.home)
         if "pnpm" in chosen.install.command and not (layout.workspace / "node_modules").exists():
             report("filling the store of dependencies")
             self._toolchain.fill_store(chosen.workspace, layout.store)
+
+    def _wish_for(self, name: str, report: Callable[[str], None]) -> None:
+        """Beside the critical path: without ripgrep the agent's searches fail, and everything else works."""
+        if self._toolchain.find(name) is None:
+            report(f"fetching {name} (once)")
+            try:
+                self._toolchain.ensure(name)
+            except Unavailable as error:
+                logger.warning("%s is not there: %s", name, error)
 
     def path(self) -> str:
         """PATH for services."""

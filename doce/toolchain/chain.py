@@ -46,7 +46,7 @@ def _silent(message: str, fraction: float | None) -> None:
 
 
 class Toolchain:
-    """node, npm, pnpm, opencode and git; what is fetched lies under `cache_dir`."""
+    """node, npm, pnpm, opencode, rg and git; what is fetched lies under `cache_dir`."""
 
     def __init__(self, cache_dir: Path, *, path: str, report: Report = _silent) -> None:
         """`path` is the PATH that is searched; `report(message, fraction or None)` is told what is being fetched."""
@@ -66,6 +66,8 @@ class Toolchain:
                 return self._packaged(packages.PNPM, "pnpm")
             case "opencode":
                 return self._packaged(packages.opencode(), "opencode")
+            case "rg":
+                return self._ripgrep() or self._packaged(packages.ripgrep(), "rg")
         raise KeyError(name)
 
     def ensure(self, *names: str) -> dict[str, Tool]:
@@ -109,6 +111,10 @@ class Toolchain:
         found = shutil.which("git", path=self._path)
         return Tool("git", _version([found, "--version"]), Path(found), "machine") if found else None
 
+    def _ripgrep(self) -> Tool | None:
+        found = shutil.which("rg", path=self._path)
+        return Tool("rg", _version([found, "--version"]), Path(found), "machine") if found else None
+
     def _node(self, name: str) -> Tool | None:
         if self._machine_node is None:
             node = shutil.which("node", path=self._path)
@@ -128,7 +134,7 @@ class Toolchain:
         return self._cache / f"node-{packages.NODE_VERSION}"
 
     def _package_home(self, package: Package) -> Path:
-        return self._cache / f"{package.name}-{package.version}"
+        return self._cache / f"{package.name.lstrip('@').replace('/', '-')}-{package.version}"
 
     def _packaged(self, package: Package, name: str) -> Tool | None:
         program = self._package_home(package) / package.program
@@ -146,6 +152,8 @@ class Toolchain:
                 self._fetch_package(packages.PNPM)
             case "opencode":
                 self._fetch_package(packages.opencode())
+            case "rg":
+                self._fetch_package(packages.ripgrep())
 
     def _fetch_node(self) -> None:
         home = self._node_home()
@@ -240,7 +248,7 @@ class Toolchain:
     def _link(self) -> None:
         """``bin/`` in the cache: what services find by name."""
         folder = self._cache / "bin"
-        wanted = {name: tool for name in ("node", "npm", "pnpm", "opencode") if (tool := self.find(name))}
+        wanted = {name: tool for name in ("node", "npm", "pnpm", "opencode", "rg") if (tool := self.find(name))}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, tool in wanted.items():
