@@ -10,11 +10,12 @@ import hashlib
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from typing import Any, TypeVar
 
 import httpx
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -29,6 +30,7 @@ from doce.logger import mask
 
 logger = logging.getLogger(__name__)
 
+MAX_REFUSAL = 64 * 1024
 MAX_BODY = 32 * 1024 * 1024
 #: A model may think for minutes before its first word.
 TIMEOUT = httpx.Timeout(600, connect=10)
@@ -51,7 +53,7 @@ class Gateway:
 
     def app(self) -> Starlette:
         """The ASGI application."""
-        return Starlette(
+        app = Starlette(
             routes=[
                 Route("/v1/chat/completions", self.complete, methods=["POST"]),
                 Route("/v1/models", self.models, methods=["GET"]),
@@ -59,6 +61,8 @@ class Gateway:
             ],
             exception_handlers={404: _not_found, 405: _not_found},
         )
+        app.router.redirect_slashes = False
+        return app
 
     async def close(self) -> None:
         """Finish writing, end connections to providers."""
@@ -96,7 +100,7 @@ class Gateway:
         provider_name, _, model = str(model_id).partition("/")
         if provider_name == REHEARSAL:
             return await self._rehearse(request, project_id, body)
-        return await self._pass(project_id, self._catalog.providers()[provider_name], model, body)
+        return await self._pass(request, project_id, self._catalog.providers()[provider_name], model, body)
 
     async def _project(self, request: Request) -> str | None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -144,7 +148,7 @@ class Gateway:
 
     # Real providers.
 
-    async def _pass(self, project_id: str, provider: Provider, model: str, body: dict[str, Any]) -> Response:
+    async def _pass(self, request: Request, project_id: str, provider: Provider, model: str, body: dict[str, Any]) -> Response:
         """Hand the request on and the answer back, byte for byte as it arrives."""
         model_id, meter = str(body["model"]), Meter(body)
         body = {**body, "model": model}
@@ -156,37 +160,34 @@ class Gateway:
             "POST", f"{provider.base_url}/chat/completions", json=body, headers={**headers(provider), "accept-encoding": "identity"}
         )
         try:
-            answer = await self._client.send(asked, stream=True)
+            answer = await _unless_left(request, self._client.send(asked, stream=True))
         except httpx.HTTPError as error:
             logger.warning("%s does not answer", provider.name, extra={"project_id": project_id, "cause": type(error).__name__})
             return refusal(502, f"The model provider {provider.name} does not answer ({type(error).__name__}).", "upstream_error")
+        if answer is None:
+            # The agent left before the first word; the provider had read the request.
+            self._write(project_id, model_id, meter)
+            return Response(status_code=499)
+        passed = {name: answer.headers[name] for name in _PASSED if name in answer.headers}
         if answer.status_code >= 400:
             logger.warning("%s refused", provider.name, extra={"project_id": project_id, "status": answer.status_code})
+            return Response(await _refused(answer, provider), answer.status_code, passed)
 
         async def copy() -> AsyncIterator[bytes]:
             try:
                 async for data in answer.aiter_raw():
-                    if answer.status_code < 400:
-                        self._read(meter, data, bool(body.get("stream")))
+                    meter.take(data)
                     yield data
+            except httpx.HTTPError as error:
+                # Cut, not ended: a broken stream must reach the agent as one.
+                logger.warning("%s broke off", provider.name, extra={"project_id": project_id, "cause": type(error).__name__})
+                transport.abort(request.scope)
             finally:
                 self._close(answer)
-                if answer.status_code < 400:
-                    self._write(project_id, model_id, meter)
+                self._write(project_id, model_id, meter)
 
-        passed = {name: answer.headers[name] for name in _PASSED if name in answer.headers}
-        return StreamingResponse(copy(), answer.status_code, passed)
-
-    @staticmethod
-    def _read(meter: Meter, data: bytes, stream: bool) -> None:
-        if stream:
-            meter.take(data)
-            return
-        try:
-            meter.whole(json.loads(data))
-        except ValueError:
-            # Part of an answer that is not streamed: counted by its length at the end.
-            meter.take(data)
+        # Closed once more in the end: an agent that is gone before the first piece never starts the copy.
+        return StreamingResponse(copy(), answer.status_code, passed, background=BackgroundTask(answer.aclose))
 
     def _close(self, answer: httpx.Response) -> None:
         """In a task of its own: the request's may be cancelled because the agent went away."""
@@ -198,6 +199,42 @@ class Gateway:
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
+
+
+T = TypeVar("T")
+
+
+async def _unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
+    """What `work` comes to; None, and `work` is cancelled, when the client is gone first."""
+    working, leaving = asyncio.create_task(work), asyncio.create_task(_left(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return await working if working.done() else None
+    finally:
+        leaving.cancel()
+        working.cancel()
+        await asyncio.gather(leaving, working, return_exceptions=True)
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _refused(answer: httpx.Response, provider: Provider) -> bytes:
+    """What a provider says when it refuses, without the key: some repeat it."""
+    said = bytearray()
+    try:
+        async for data in answer.aiter_raw():
+            said += data
+            if len(said) > MAX_REFUSAL:
+                break
+    except httpx.HTTPError:
+        pass
+    finally:
+        await answer.aclose()
+    key = provider.key.get_secret_value().encode() if provider.key else b""
+    return bytes(said[:MAX_REFUSAL]).replace(key, b"***") if key else bytes(said[:MAX_REFUSAL])
 
 
 async def _body(request: Request) -> dict[str, Any]:

@@ -41,10 +41,14 @@ class Meter:
         self._asked = len(json.dumps(request.get("messages", []), ensure_ascii=False))
         self._answered = 0
         self._usage: dict[str, Any] | None = None
+        self._stream = bool(request.get("stream"))
         self._rest = b""
 
     def take(self, data: bytes) -> None:
-        """Bytes of the stream, cut anywhere."""
+        """Bytes of the answer, cut anywhere."""
+        if not self._stream:
+            self._rest += data
+            return
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             if line.startswith(b"data:"):
@@ -54,11 +58,11 @@ class Meter:
         """A whole answer, or one chunk of a stream."""
         if isinstance(answer.get("usage"), dict):
             self._usage = answer["usage"]
-        for choice in answer.get("choices") or []:
-            said = choice.get("delta") or choice.get("message") or {}
-            self._answered += len(said.get("content") or "") + len(said.get("reasoning_content") or "")
-            for call in said.get("tool_calls") or []:
-                self._answered += len((call.get("function") or {}).get("arguments") or "")
+        try:
+            self._answered += sum(_said(choice) for choice in answer.get("choices") or [])
+        except (AttributeError, TypeError):
+            # Not what OpenAI documents: the agent's business, and counted by what can be read of it.
+            return
 
     def _line(self, line: bytes) -> None:
         if line == b"[DONE]":
@@ -72,18 +76,34 @@ class Meter:
 
     def counted(self) -> Counted:
         """What the provider said, else an estimate from the text seen."""
+        if not self._stream and self._rest:
+            self._line(self._rest)
+            self._rest = b""
         usage = self._usage
         if usage is None:
             return Counted(self._asked // CHARACTERS_A_TOKEN, self._answered // CHARACTERS_A_TOKEN, estimated=True)
         prompt, completion = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
         cost = usage.get("cost")
         return Counted(
-            input=int(usage.get("prompt_tokens") or 0),
-            output=int(usage.get("completion_tokens") or 0),
-            cached=int(prompt.get("cached_tokens") or 0),
-            reasoning=int(completion.get("reasoning_tokens") or 0),
+            input=_number(usage, "prompt_tokens"),
+            output=_number(usage, "completion_tokens"),
+            cached=_number(prompt, "cached_tokens"),
+            reasoning=_number(completion, "reasoning_tokens"),
             cost=float(cost) if isinstance(cost, int | float) else None,
         )
+
+
+def _said(choice: dict[str, Any]) -> int:
+    """Characters of one choice: text, reasoning, arguments of tools."""
+    said = choice.get("delta") or choice.get("message") or {}
+    calls = sum(len((call.get("function") or {}).get("arguments") or "") for call in said.get("tool_calls") or [])
+    return len(said.get("content") or "") + len(said.get("reasoning_content") or "") + calls
+
+
+def _number(counts: Any, name: str) -> int:
+    """A count as a provider wrote it; 0 for what is none."""
+    value = counts.get(name) if isinstance(counts, dict) else None
+    return int(value) if isinstance(value, int | float) and 0 <= value < 10**12 else 0
 
 
 class UsageCounter:
