@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 
 import pytest
 
+from doce.client.reading import Event
 from doce.errors import BadRequest, Conflict, NotFound
 
 from .house import House, check_log, ended_prompt, running
@@ -197,3 +199,54 @@ def test_stop_start_and_delete_leave_nothing_behind(home: House) -> None:
     assert not (home.folder / "projects" / project).exists()
     with pytest.raises(NotFound):
         home.doce.project(project)
+
+
+def stopped(event: Event) -> bool:
+    return event.type == "project.status" and event.payload["status"] == "stopped"
+
+
+def test_a_site_that_does_not_start_says_why_and_a_retry_works(home: House, site: str) -> None:
+    after = last_seq(home, site)
+    home.doce.request("POST", f"/api/projects/{site}/halt")
+    home.until(site, stopped, after=after, timeout_s=15)
+    server = home.folder / "projects" / site / "workspace" / "dev-server.mjs"
+    working = server.read_text()
+    server.write_text("throw new Error('the oven is cold')\n")
+    after = last_seq(home, site)
+    home.doce.start(site)
+    failed = home.until(site, lambda event: event.type == "project.status" and event.payload["status"] == "error", after=after)[-1]
+    assert "The preview ended with exit code 1" in failed.payload["error"]
+    assert "the oven is cold" in failed.payload["error"]
+    assert "doce start" in failed.payload["hint"]
+    assert home.doce.project(site)["status"] == "error"
+    server.write_text(working)
+    home.doce.start(site)
+    home.until(site, running, after=failed.seq)
+    assert "Lighthouse" in home.page(site)
+
+
+def test_a_port_that_somebody_took_meanwhile_is_changed(home: House, site: str) -> None:
+    after = last_seq(home, site)
+    home.doce.request("POST", f"/api/projects/{site}/halt")
+    home.until(site, stopped, after=after, timeout_s=15)
+    taken = home.doce.project(site)["previewPort"]
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", taken))
+        other.listen()
+        after = last_seq(home, site)
+        home.doce.start(site)
+        home.until(site, running, after=after)
+        assert home.doce.project(site)["previewPort"] != taken
+        assert "Lighthouse" in home.page(site)
+
+
+def test_the_command_line_says_the_same_as_http(home: House, site: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        home.doce.chat(site, "x" * 40_000)
+    said = home.command("chat", site, "x" * 40_000, check=False)
+    assert said.returncode == 1
+    assert caught.value.message in said.stderr
+    listed = home.command("list").stdout
+    assert "running" in listed
+    assert "\x1b" not in listed
