@@ -60,7 +60,8 @@ class TemplateView(View):
 
 @action(
     "projects.create", input=Create, output=ProjectView, role="member", method="POST", path="/api/projects", status=201,
-    words=("new", "create"), positional=("prompt",), examples=("new a portfolio for a ceramicist", "new a café menu --template astro-starter"),
+    words=("new", "create"), positional=("prompt",),
+    examples=("new a portfolio for a ceramicist", "new a café menu --template astro-starter"),
 )  # fmt: skip
 def create(call: Call, given: Create) -> ProjectView:
     """Make a site from a sentence; answers at once, the work goes on by itself."""

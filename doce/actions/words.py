@@ -16,14 +16,16 @@ from pydantic import Field
 
 from doce.actions import render
 from doce.actions.registry import ACTIONS, Action, Call, Input, action, find_project, perform, understand
-from doce.errors import BadRequest, NotFound
-from doce.projects.views import View
+from doce.errors import BadRequest, Conflict, NotFound
+from doce.projects.views import ProjectView, View
 
 _SMART = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "\u00a0": " "})
 #: A dash that a phone made of two hyphens: only in front of a flag's name.
 _DASHES = re.compile(r"(?<!\S)[—–](?=[a-z])")
 _FLAG = re.compile(r"(?<!\S)--?([a-z][a-z-]*)(?:=(\"[^\"]*\"|\S+)|\s+(\"[^\"]*\"|(?!-)\S+))?")
 MIN_FREE_WORDS = 3
+#: In a whole sentence fewer letters are an article, not the beginning of a command: "a site for cats".
+MIN_PREFIX = 3
 
 
 @dataclass(frozen=True)
@@ -51,21 +53,24 @@ def find_verb(word: str) -> Action | None:
 
 def near(word: str) -> list[str]:
     """Verbs that `word` may have been meant as."""
-    return difflib.get_close_matches(word, verbs(), n=3, cutoff=0.6)
+    return difflib.get_close_matches(word, verbs(), n=3, cutoff=0.75)
 
 
 def parse(text: str, call: Call, *, here: str | None = None) -> Parsed:
     """What `text` asks for. `here` is the project of the place it was said in. Raises BadRequest with what to type instead."""
     text = _DASHES.sub("--", text.strip()).translate(_SMART)
     text = re.sub(r"^/doce\b", "", text).strip()
-    first, _, rest = text.partition(" ")
+    first, rest = first_word(text)
     verb = first.lower().lstrip("!")
-    chosen = find_verb(verb)
+    sentence = len(text.split()) >= MIN_FREE_WORDS
+    chosen = find_verb(verb) if verb in verbs() or len(verb) >= MIN_PREFIX or not sentence else None
     if chosen is None:
-        if len(text.split()) >= MIN_FREE_WORDS and not near(verb):
+        if sentence and (len(verb) < MIN_PREFIX or not near(verb)):
             return Parsed(ACTIONS["projects.create"], understand(ACTIONS["projects.create"], {"prompt": text}))
         meant = near(verb)
         hint = f"Did you mean {', '.join(meant)}?" if meant else "`help` lists what doce can do; three words or more make a new site."
+        if meant and sentence:
+            hint += f" `new {' '.join(text.split()[:3])} …` makes a site."
         raise BadRequest(f"I don't know {first!r}.", hint=hint)
     values, plain = _flags(rest.strip(), chosen)
     said = _positional(chosen, plain, values, call, here)
@@ -104,7 +109,7 @@ def _positional(chosen: Action, plain: str, values: dict[str, Any], call: Call, 
             values[name] = _unquoted(plain)
             plain = ""
         else:
-            values[name], _, plain = plain.partition(" ")
+            values[name], plain = first_word(plain)
         if not values[name] and not chosen.input.model_fields[name].is_required():
             values.pop(name)
     if plain.strip():
@@ -114,18 +119,33 @@ def _positional(chosen: Action, plain: str, values: dict[str, Any], call: Call, 
 
 def _project(chosen: Action, plain: str, call: Call, here: str | None) -> tuple[str, str, str]:
     """The project: its first word if that is one, else the place's, else the latest."""
-    word, _, rest = plain.partition(" ")
+    word, rest = first_word(plain)
     takes_more = len(chosen.positional) > 1
     if word:
         try:
-            return find_project(call.services, call.user, word).id, rest.strip(), ""
-        except NotFound:
+            found = find_project(call.services, call.user, word)
+            if not takes_more or _named(found, word):
+                return found.id, rest, ""
+        except (NotFound, Conflict):
+            # "make it dark": the first word of what is said, whatever projects begin like that.
             if not takes_more:
                 raise
     if here:
         return here, plain, ""
     latest = call.services.projects.latest(call.user.id)
     return latest.id, plain, f"(on {latest.slug}, your latest project)"
+
+
+def _named(found: ProjectView, word: str) -> bool:
+    """`word` is the project's id, its name in addresses, or whole words from the beginning of that."""
+    slug = word.strip().lower().rstrip("/").rpartition("/")[2]
+    return slug in (found.id, found.slug, found.name.lower()) or found.slug.startswith(f"{slug}-")
+
+
+def first_word(text: str) -> tuple[str, str]:
+    """The first word, and what follows: also on another line."""
+    word, *rest = text.split(None, 1) or [""]
+    return word, rest[0].strip() if rest else ""
 
 
 def _unquoted(text: str) -> str:
@@ -173,7 +193,7 @@ class Said(View):
 def say(call: Call, given: Words) -> Said:
     """Do what a line of chat asks for."""
     text = re.sub(r"^/doce\b", "", given.text.strip()).strip()
-    first, _, rest = text.partition(" ")
+    first, rest = first_word(text)
     if first.lower() in ("", "help"):
         return Said(action="help", text=help_text(rest.strip()))
     here = find_project(call.services, call.user, given.project).id if given.project else None
@@ -182,8 +202,8 @@ def say(call: Call, given: Words) -> Said:
         raise BadRequest("Say what you want without `say`.")
     if parsed.action.danger:
         slug = find_project(call.services, call.user, getattr(parsed.input, "project", "")).slug
-        if f"--yes {slug}" not in text and parsed.input.model_dump().get("confirm") != slug:
-            raise BadRequest(f"This deletes {slug} for good.", hint=f"`doce delete {slug}` on the command line asks and does it.")
+        if slug not in rest.lower().split():
+            raise BadRequest(f"{first} needs the whole name, since it cannot be undone.", hint=f"Write: {first} {slug}")
     answer = perform(parsed.action, call.services, call.user, parsed.input, request_id=call.request_id)
     shown = render.plain(parsed.action.name, answer)
     return Said(action=parsed.action.name, text=f"{shown} {parsed.said}".strip(), data=answer.model_dump(mode="json", by_alias=True))

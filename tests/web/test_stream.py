@@ -90,12 +90,12 @@ def test_only_this_projects_events(stage: Stage) -> None:
     assert seqs(stage.read(f"after={log.head()}")) == []
 
 
-@pytest.mark.parametrize("bad", ["x", "-1", "1.5", "1e3", "9" * 19, "٣", "0x10", "%00"])
-def test_a_bad_cursor_is_refused(stage: Stage, bad: str) -> None:
-    answer = stage.read(f"after={bad}")
-    assert answer.status_code == 400
-    assert answer.json()["error"]["details"] == {"field": "after"}
-    assert "cursor" in answer.json()["error"]["message"]
+def test_a_bad_cursor_is_refused(stage: Stage) -> None:
+    for bad in ("x", "-1", "1.5", "1e3", "9" * 19, "٣", "0x10", "%00"):
+        answer = stage.read(f"after={bad}")
+        assert answer.status_code == 400, bad
+        assert answer.json()["error"]["details"] == {"field": "after"}
+        assert "cursor" in answer.json()["error"]["message"]
 
 
 def test_a_cursor_beyond_the_head_starts_over(stage: Stage) -> None:
