@@ -60,7 +60,7 @@ class TemplateView(View):
 
 @action(
     "projects.create", input=Create, output=ProjectView, role="member", method="POST", path="/api/projects", status=201,
-    words=("new", "create"), positional=("prompt",),
+    repeatable=True, words=("new", "create"), positional=("prompt",),
     examples=("new a portfolio for a ceramicist", "new a café menu --template astro-starter"),
 )  # fmt: skip
 def create(call: Call, given: Create) -> ProjectView:

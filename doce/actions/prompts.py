@@ -42,7 +42,7 @@ class Stopped(View):
 
 @action(
     "prompts.add", input=Chat, output=PromptView, role="editor", method="POST", path="/api/projects/{project}/prompts", status=202,
-    words=("chat",), positional=("project", "text"), examples=("chat ceramic-portfolio make it dark",),
+    repeatable=True, words=("chat",), positional=("project", "text"), examples=("chat ceramic-portfolio make it dark",),
 )  # fmt: skip
 def add(call: Call, given: Chat) -> PromptView:
     """Ask a project's agent for something; prompts are done one after the other."""

@@ -81,6 +81,8 @@ class Action:
     danger: bool = False
     #: Status of a good answer.
     status: int = 200
+    #: Asked again under the same `Idempotency-Key` it is not done again, see `once`.
+    repeatable: bool = False
     #: What somebody might type.
     examples: tuple[str, ...] = field(default=())
 

@@ -44,6 +44,21 @@ class ApiToken(Row):
         table_name = "api_tokens"
 
 
+class Answer(Row):
+    user_id = pw.TextField()
+    #: The caller's own, from `Idempotency-Key`.
+    key = pw.TextField()
+    #: Digest of what was asked.
+    asked = pw.TextField()
+    #: JSON, as it was sent.
+    answer = pw.TextField()
+    at = pw.IntegerField()
+
+    class Meta:
+        table_name = "answers"
+        primary_key = pw.CompositeKey("user_id", "key")
+
+
 class InstanceSetting(Row):
     key = pw.TextField(primary_key=True)
     value = pw.TextField()

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from doce import __version__
+from doce.actions import once
 from doce.actions.catalog import actions
 from doce.actions.registry import Action
 from doce.errors import all_errors
@@ -29,6 +30,11 @@ ERROR = {
         }
     },
 }
+KEY = {
+    "name": once.HEADER, "in": "header", "required": False,
+    "description": "Yours, for this request: asked again under it within a day, it is not done again but answered as the first time.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": once.MAX_KEY, "pattern": "^[ -~]+$"},
+}  # fmt: skip
 _STREAMS = {
     "/api/projects/{project}/opencode/event": ("events.stream", "Follow a project's events.", "after"),
     "/api/projects/{project}/logs": ("logs.stream", "Follow the log of a project's services.", "offset"),
@@ -74,6 +80,8 @@ def _operation(one: Action, keys: Any) -> dict[str, Any]:
         for name, schema in properties.items()
         if name in one.placeholders or one.method in ("GET", "DELETE")
     ]
+    if one.repeatable:
+        parameters.append(KEY)
     operation: dict[str, Any] = {
         "operationId": one.name,
         "summary": one.summary,

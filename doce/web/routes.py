@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from doce.actions import once
 from doce.actions.catalog import actions
 from doce.actions.registry import Action, perform, understand
 from doce.actions.services import Services
@@ -62,8 +63,10 @@ class Office:
             except ClientDisconnect:
                 return Response(status_code=499)
             given = understand(chosen, values_of(chosen, request, body))
+            key = request.headers.get(once.HEADER) if chosen.repeatable else None
+            deed = chosen if key is None else once.for_key(chosen, key)
             with log_context(user_id=person.id if person else None):
-                done = await self.do(partial(perform, chosen, self.services, person, given, request_id=request.state.request_id))
+                done = await self.do(partial(perform, deed, self.services, person, given, request_id=request.state.request_id))
             return Json(done, chosen.status)
 
         return answer
