@@ -22,6 +22,8 @@ from doce.settings import machine_path
 from doce.stacks.runtime import MAX_OUTPUT, Runtime, ServiceState
 from doce.stacks.stack import Probe, Service, Stack
 
+pytestmark = pytest.mark.slow
+
 #: Prints a greeting, its KEY, then serves HTTP on PORT.
 SERVER = textwrap.dedent("""
     import http.server, os
@@ -322,4 +324,5 @@ def test_two_doces_on_one_data_folder_see_the_same(world: World) -> None:
     again = up(beside, wanted)["preview"]
     until(lambda: [(state.id, state.state) for state in world.runtime.ps("prj_a")] == [(again.id, "running")])
     until(lambda: serves(preview))
+    until(lambda: world.runtime.logs("prj_a").read().text.count("hello") >= 2)
     assert world.runtime.logs("prj_a").read().text.count("hello") == 2, "copied once, whoever copies"

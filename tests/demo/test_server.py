@@ -14,6 +14,8 @@ from doce.client import Doce
 from doce.demo.server import Server, touching
 from doce.errors import Unavailable
 
+pytestmark = pytest.mark.slow
+
 LINGER = "import sys; print('here', flush=True); sys.stdin.read()"
 
 

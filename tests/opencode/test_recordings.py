@@ -191,7 +191,7 @@ def _same(cut: Play, expected: dict, *, lost: list[dict]) -> None:
     assert max(keys(cut).values()) == 1
 
 
-@pytest.mark.parametrize("restart", [False, True], ids=["doce lives", "doce restarts"])
+@pytest.mark.parametrize("restart", [pytest.param(False, id="doce lives"), pytest.param(True, id="doce restarts", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", NAMES)
 def test_cut_anywhere_and_resumed_from_the_list_the_log_is_the_same(name: str, restart: bool) -> None:
     recording, expected = RECORDINGS[name], _expected(name)

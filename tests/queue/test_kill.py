@@ -19,6 +19,8 @@ from doce.queue import jobs
 from doce.queue.enqueue import enqueue
 from doce.queue.types import JobState, OpencodeSessionCreate
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).with_name("program.py")
 PATIENCE_S = 60
 
