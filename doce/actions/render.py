@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from doce.actions.account import ModelList, PersonView, SettingList, TokenList, TokenView
 from doce.actions.jobs import JobLines, JobView, QueueState
+from doce.actions.looking import Condition, LogTail, ProjectUsage, SpentView
 from doce.actions.projects import TemplateList
 from doce.projects.views import Page, ProjectView, PromptView
 
@@ -74,9 +75,32 @@ def _other(answer: BaseModel) -> str:
         return "\n".join(line.message for line in answer.items)
     if isinstance(answer, PersonView):
         return f"{answer.name} · {answer.role}"
+    if isinstance(answer, ProjectUsage):
+        return _usage(answer)
+    if isinstance(answer, LogTail):
+        return answer.text or "The log is empty."
+    if isinstance(answer, Condition):
+        return _condition(answer)
     told: Any = getattr(answer, "message", None) or getattr(answer, "text", None)
     return str(told) if told else answer.model_dump_json(by_alias=True)
 
 
 def _token(found: TokenView) -> str:
     return f"{found.id} · {found.name}{f' · {found.secret}' if found.secret else ''}"
+
+
+def _usage(found: ProjectUsage) -> str:
+    if not found.total.calls:
+        return "Nothing has been used yet."
+    return "\n".join([f"total · {_spent(found.total)}", *(f"{one.of} · {_spent(one)}" for one in [*found.models, *found.days])])
+
+
+def _spent(found: SpentView) -> str:
+    cost = f"${found.cost:.2f}" if found.cost >= 0.01 or not found.cost else f"${found.cost:.4f}"
+    return f"{found.calls:,} calls · {found.input:,} tokens in · {found.output:,} out · {cost}{' (estimated)' if found.estimated else ''}"
+
+
+def _condition(found: Condition) -> str:
+    counts = ", ".join(f"{count} {state}" for state, count in found.jobs.items() if count)
+    facts = f"doce {found.version} · {found.free_disk:,} MiB free · {found.viewers} viewers · {counts or 'no jobs yet'}"
+    return "\n".join([*found.problems, facts])

@@ -144,8 +144,8 @@ class Feed:
 
     @property
     def readers(self) -> int:
-        """How many are reading now."""
-        return sum(channel.readers for channel in self._channels.values())
+        """How many are reading now; may be asked from any thread."""
+        return sum(channel.readers for channel in list(self._channels.values()))
 
     def readers_of(self, project_id: str) -> int:
         channel = self._channels.get(project_id)

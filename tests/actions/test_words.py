@@ -205,6 +205,8 @@ def test_every_answer_in_words(ada: Chat) -> None:
         "models": "rehearsal/site-builder · Rehearsal (scripted, no real AI) (default)",
         "templates": "static · ",
         "restart teahouse-page": "teahouse-page · stopping",
+        "usage teahouse-page": "Nothing has been used yet.",
+        "logs teahouse-page": "The log is empty.",
         "stop cats": "Stopping Cats",
         "halt cats": "cats · ",
         "delete teahouse-page": "teahouse-page · deleting",
