@@ -100,7 +100,7 @@ def open_preview(call: Call, given: OfProject) -> ProjectView:
 
 @action(
     "projects.start", input=OfProject, output=ProjectView, role="editor", method="POST", path="/api/projects/{project}/start", status=202,
-    words=("start",), positional=("project",),
+    words=("start", "retry"), positional=("project",),
 )  # fmt: skip
 def start(call: Call, given: OfProject) -> ProjectView:
     """Start a project's services, or try again what failed."""

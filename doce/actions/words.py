@@ -1,7 +1,7 @@
 """The chat grammar: words → action. One grammar for Slack, `POST /api/words` and everything else people type into.
 
-``verb arguments --flag value``: the verb by name, unique prefix or near miss; free text of three words or more is a new
-project; a project that is left out is the latest one.
+``verb arguments --flag value``: the verb by name, unique prefix or near miss, or two words for what has none of its own
+(``jobs cancel 12``); free text of three words or more is a new project; a project that is left out is the latest one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import Field
@@ -23,6 +23,10 @@ _SMART = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "
 #: A dash that a phone made of two hyphens: only in front of a flag's name.
 _DASHES = re.compile(r"(?<!\S)[—–](?=[a-z])")
 _FLAG = re.compile(r"(?<!\S)--?([a-z][a-z-]*)(?:=(\"[^\"]*\"|\S+)|\s+(\"[^\"]*\"|(?!-)\S+))?")
+#: Not for typing into a chat: a token's secret is for nobody else, all projects are too many for one line, and answers to
+#: questions are lists.
+NOT_TYPED = ("tokens.create", "projects.deleteAll", "questions.answer", "health.get")
+_CAPITAL = re.compile(r"[A-Z]")
 MIN_FREE_WORDS = 3
 #: In a whole sentence fewer letters are an article, not the beginning of a command: "a site for cats".
 MIN_PREFIX = 3
@@ -51,6 +55,19 @@ def find_verb(word: str) -> Action | None:
     return next(iter(meant.values())) if len(meant) == 1 else None
 
 
+def pairs() -> dict[str, Action]:
+    """Two words for each action that has none of its own, as on the command line: ``jobs cancel``, with what it must know."""
+    found = {}
+    for one in ACTIONS.values():
+        fields = one.input.model_fields
+        if not one.words and one.name not in NOT_TYPED:
+            noun, _, verb = one.name.partition(".")
+            words = f"{noun} {_CAPITAL.sub(lambda letter: f'-{letter[0].lower()}', verb)}"
+            must = [name for name, info in fields.items() if info.is_required() and name not in one.placeholders]
+            found[words] = replace(one, words=(words,), positional=(*one.placeholders, *must))
+    return found
+
+
 def near(word: str) -> list[str]:
     """Verbs that `word` may have been meant as."""
     return difflib.get_close_matches(word, verbs(), n=3, cutoff=0.75)
@@ -62,16 +79,23 @@ def parse(text: str, call: Call, *, here: str | None = None) -> Parsed:
     text = re.sub(r"^/doce\b", "", text).strip()
     first, rest = first_word(text)
     verb = first.lower().lstrip("!")
+    second, after = first_word(rest)
+    if (pair := pairs().get(f"{verb} {second.lower()}")) is not None:
+        return _parsed(pair, after, call, here)
     sentence = len(text.split()) >= MIN_FREE_WORDS
     chosen = find_verb(verb) if verb in verbs() or len(verb) >= MIN_PREFIX or not sentence else None
     if chosen is None:
-        if sentence and (len(verb) < MIN_PREFIX or not near(verb)):
+        meant = near(verb) or difflib.get_close_matches(f"{verb} {second.lower()}", pairs(), n=3, cutoff=0.8)
+        if sentence and (len(verb) < MIN_PREFIX or not meant):
             return Parsed(ACTIONS["projects.create"], understand(ACTIONS["projects.create"], {"prompt": text}))
-        meant = near(verb)
         hint = f"Did you mean {', '.join(meant)}?" if meant else "`help` lists what doce can do; three words or more make a new site."
         if meant and sentence:
             hint += f" `new {' '.join(text.split()[:3])} …` makes a site."
         raise BadRequest(f"I don't know {first!r}.", hint=hint)
+    return _parsed(chosen, rest, call, here)
+
+
+def _parsed(chosen: Action, rest: str, call: Call, here: str | None) -> Parsed:
     values, plain = _flags(rest.strip(), chosen)
     said = _positional(chosen, plain, values, call, here)
     return Parsed(chosen, understand(chosen, values), said)
@@ -165,12 +189,13 @@ def usage(chosen: Action) -> str:
 
 def help_text(topic: str = "") -> str:
     """What doce understands, or one command of it."""
-    if topic and (chosen := find_verb(topic.lower())):
+    if topic and (chosen := pairs().get(" ".join(topic.lower().split())) or find_verb(topic.lower())):
         fields = [f"  --{name.replace('_', '-')}: {info.description}" for name, info in chosen.input.model_fields.items()]
         examples = [f"  e.g. {example}" for example in chosen.examples]
         return "\n".join([f"{usage(chosen)}: {chosen.summary}", *fields, *examples])
     listed = [f"{usage(one)}: {one.summary}" for one in ACTIONS.values() if one.words]
-    return "\n".join([*listed, "help [COMMAND]: this list, or more about one.", "Three words or more without a command make a new site."])
+    ends = ("help [COMMAND]: this list, or more about one.", "Three words or more without a command make a new site.")
+    return "\n".join([*listed, f"Also: {', '.join(pairs())}.", *ends])
 
 
 class Words(Input):

@@ -102,6 +102,19 @@ def test_the_grammar(ada: Chat) -> None:
         "answer per_1 always": ("permissions.answer", {"project": bread.id, "request": "per_1", "reply": "always"}, on),
         "rename teahouse-page Tea for Two": ("projects.rename", {"project": tea.id, "name": "Tea for Two"}, ""),
         "job 7": ("jobs.get", {"job": 7}, ""),
+        "retry teahouse-page": ("projects.start", {"project": tea.id}, ""),
+        # two words
+        "jobs cancel 7": ("jobs.cancel", {"job": 7}, ""),
+        "!Jobs  Run-Now\n7": ("jobs.runNow", {"job": 7}, ""),
+        "jobs --limit 3": ("jobs.list", {"limit": 3}, ""),
+        "queue pause": ("queue.pause", {}, ""),
+        "queue concurrency 4": ("queue.concurrency", {"jobs": 4}, ""),
+        "prompts list": ("prompts.list", {"project": bread.id}, on),
+        "prompts remove teahouse-page prm_1": ("prompts.remove", {"project": tea.id, "prompt": "prm_1"}, ""),
+        "prompts edit teahouse-page prm_1 make it light": (
+            "prompts.edit", {"project": tea.id, "prompt": "prm_1", "text": "make it light"}, "",
+        ),
+        "tokens revoke tok_1": ("tokens.revoke", {"token": "tok_1"}, ""),
     }  # fmt: skip
     table.pop("model")
     for text, wanted in table.items():
@@ -120,6 +133,7 @@ NOT_UNDERSTOOD: list[tuple[str, type[DoceError], str, str]] = [
     ("statsu", BadRequest, "I don't know 'statsu'", "Did you mean status"),
     ("delte my site please", BadRequest, "I don't know 'delte'", "Did you mean delete"),
     ("bogus", BadRequest, "I don't know 'bogus'", "`help` lists"),
+    ("prompts edti prm_1 a text", BadRequest, "I don't know 'prompts'", "Did you mean prompts edit"),
     ("st", BadRequest, "I don't know 'st'", ""),
     ("st x", BadRequest, "I don't know 'st'", ""),
     ("me and you", BadRequest, "does not take 'and you'", "me"),
@@ -182,6 +196,30 @@ def test_prefixes() -> None:
     assert find_verb("sto") is actions()["agent.stop"]
     assert find_verb("mod") is None, "model, models"
     assert find_verb("cre") is actions()["projects.create"]
+
+
+def test_what_is_not_for_typing(ada: Chat) -> None:
+    for text in ("tokens create cron", "projects delete-all"):
+        with pytest.raises(BadRequest):
+            ada.say(text)
+    assert len(ada.house.services.tokens.list(ada.user.id)) == 1
+
+
+def test_two_words_are_done_and_checked(ada: Chat) -> None:
+    tea = ada.project("a teahouse page")
+    assert ada.say("jobs cancel 1").text.startswith("1 · project.create · cancelled")
+    with pytest.raises(Forbidden, match="Only an admin"):
+        ada.say("queue pause")
+    with pytest.raises(BadRequest, match="'job' is not valid"):
+        ada.say("jobs cancel")
+    with pytest.raises(BadRequest, match="does not take") as caught:
+        ada.say("queue get now")
+    assert "queue" in (caught.value.hint or "")
+    assert ada.say("help jobs cancel").text.startswith("jobs cancel JOB: Cancel a job")
+    assert "jobs cancel" in ada.say("help").text
+    prompt = ada.house.services.prompts.next(tea.id)
+    assert prompt
+    assert ada.say(f"prompts remove {prompt.id}").action == "prompts.remove"
 
 
 def test_every_answer_in_words(ada: Chat) -> None:
