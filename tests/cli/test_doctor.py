@@ -12,6 +12,8 @@ from doce.doctor import Finding, examine
 from doce.settings import Settings, load
 from tests.cli.conftest import Doce
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:

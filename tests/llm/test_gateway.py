@@ -36,6 +36,8 @@ from doce.settings import Settings
 from doce.transport import Listener, listen
 from tests.web.house import PATIENCE_S, Loop
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-upstream-0123456789abcdef"
 ASK = {"model": "openai/gpt-x", "messages": [{"role": "user", "content": "x" * 400}], "stream": True}
 #: A turn of an agent, not a question for a name.

@@ -23,6 +23,8 @@ from doce.opencode.turns import turn_end
 from doce.testing.opencode import Faults, ReplayServer
 from tests.opencode.harness import RECORDINGS, Normalized, State, whole
 
+pytestmark = pytest.mark.slow
+
 SESSION = "ses_1"
 
 

@@ -21,6 +21,8 @@ from doce.settings import machine_path
 from doce.stacks.logs import LogFile
 from doce.stacks.stack import Service, Stack
 
+pytestmark = pytest.mark.slow
+
 SERVER = textwrap.dedent("""
     import http.server, json, os, sys
     print("listening", os.environ["PORT"], "ünïcode ✓", flush=True)

@@ -15,6 +15,8 @@ from doce.web import sse
 
 from .house import House, Loop, Raw, frames, piece
 
+pytestmark = pytest.mark.slow
+
 
 class Stage:
     """A project of an admin, and its stream."""
