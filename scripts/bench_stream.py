@@ -49,7 +49,7 @@ class Result:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench stream", description=__doc__)
     parser.add_argument("--viewers", type=int, default=100)
-    parser.add_argument("--rate", type=int, default=1000, help="events a second")
+    parser.add_argument("--rate", type=int, default=1100, help="events a second; the default offers more than the target, which is what must arrive")
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--json", action="store_true")
@@ -77,7 +77,7 @@ def show(results: list[Result], options: argparse.Namespace) -> None:
     rate, p50, p99, worst, cpu = (statistics.median(column) for column in columns)
     print(f"{'median':<8}{rate:>10,.0f}{p50:>9.1f}{p99:>9.1f}{worst:>9.1f}{cpu:>11.0%}")
     wanted = min(TARGET, options.viewers * options.rate)
-    print(f"asked for {options.viewers * options.rate:,} frames/s; target {TARGET:,}: {'reached' if rate >= wanted * 0.98 else 'MISSED'}")
+    print(f"asked for {options.viewers * options.rate:,} frames/s; target {TARGET:,}: {'reached' if rate >= wanted else 'MISSED'}")
 
 
 # The viewers.

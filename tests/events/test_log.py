@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import peewee
 import pytest
@@ -171,3 +172,20 @@ def test_what_another_process_wrote_is_seen(db: peewee.SqliteDatabase) -> None:
             assert await asyncio.wait_for(reader, 5) == [1]
 
     asyncio.run(scenario())
+
+
+def test_looking_by_type_uses_the_index_that_leaves_out_the_floods(db: peewee.SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    real = db.execute_sql
+
+    def execute(sql: str, *values: Any) -> Any:
+        asked.extend(str(row[3]) for row in real(f"EXPLAIN QUERY PLAN {sql}", *values).fetchall())
+        return real(sql, *values)
+
+    monkeypatch.setattr(db, "execute_sql", execute)
+    log.of_types("prj_1", ("chat.permission.requested", "chat.permission.resolved"))
+    assert any("event_type" in line for line in asked)
+    asked.clear()
+    log.of_types("prj_1", ("job.state",))
+    assert asked
+    assert not any("event_type" in line for line in asked)
