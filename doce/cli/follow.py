@@ -55,12 +55,11 @@ def work(doce: Doce, action: str, answer: dict[str, Any], *, follow_it: bool | N
         if not as_json:
             print(f"`doce events {name} -f` watches.")
         return 0
-    with leaving(name), contextlib.closing(doce.events(str(project["id"]))) as stream:
-        events: Iterable[Event] = stream if made else since(stream, answer["id"])
+    with leaving(name), contextlib.closing(doce.events(str(project["id"]), after=0 if made else answer["seq"] - 1)) as stream:
         if as_json:
-            return _as_json(None if made else answer["id"], events)
+            return _as_json(None if made else answer["id"], stream)
         watch = Watch(screen(), Asking(doce, name, screen()))
-        turn = watch.until(None if made else answer["id"], events)
+        turn = watch.until(None if made else answer["id"], stream)
     if turn is not None and turn.state == "completed" and made:
         print(f'\nChange it with: doce chat {name} "…"', flush=True)
     return code(turn)
@@ -91,15 +90,6 @@ def _settle(doce: Doce, project: dict[str, Any], wanted: str, *, follow_it: bool
                 watch.screen.line(f"{name} is {wanted}.")
                 return 0
     return 1
-
-
-def since(events: Iterable[Event], prompt: str) -> Iterator[Event]:
-    """The events from the one on that says this prompt was queued."""
-    begun = False
-    for event in events:
-        begun = begun or event.prompt_id == prompt
-        if begun:
-            yield event
 
 
 def code(turn: Turn | None) -> int:

@@ -107,6 +107,8 @@ class Prompt(Row):
     model = pw.TextField(null=True)
     state = pw.TextField()
     position = pw.IntegerField()
+    #: Number of the event that told of it; 0 when the log does not know.
+    seq = pw.IntegerField(default=0)
     #: OpenCode's id of the user message, minted by doce and recorded before the call.
     message_id = pw.TextField(null=True)
     error = pw.TextField(null=True)

@@ -140,9 +140,9 @@ def of_types(project_id: str, types: tuple[str, ...], seq: int = 0) -> list[Even
     return [Event(*row) for row in database.execute_sql(sql, (project_id, seq, *types)).fetchall()]
 
 
-def of_prompt(project_id: str, prompt_id: str, types: tuple[str, ...]) -> list[Event]:
-    """Events of one turn of these types, oldest first."""
-    return [event for event in of_types(project_id, types) if event.prompt_id == prompt_id]
+def of_prompt(project_id: str, prompt_id: str, types: tuple[str, ...], seq: int = 0) -> list[Event]:
+    """Events of one turn of these types after `seq`, oldest first."""
+    return [event for event in of_types(project_id, types, seq) if event.prompt_id == prompt_id]
 
 
 def head() -> int:

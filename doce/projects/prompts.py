@@ -68,20 +68,22 @@ class PromptStore:
         """A new prompt at the end of the queue. `text` has been checked."""
         with database.atomic():
             last = Prompt.select(pw.fn.MAX(Prompt.position)).where(Prompt.project_id == project_id).scalar() or 0
+            prompt_id = new_id("prm")
+            waiting = Prompt.select().where(Prompt.project_id == project_id, Prompt.state == PromptState.QUEUED.value).count()
+            seq = events.append(PromptQueued(text=text, position=waiting + 1), project_id=project_id, prompt_id=prompt_id)
             row = Prompt.create(
-                id=new_id("prm"),
+                id=prompt_id,
                 project_id=project_id,
                 user_id=user_id,
                 text=text,
                 model=model,
                 state=PromptState.QUEUED.value,
                 position=last + 1,
+                seq=seq,
                 created_at=self._clock.now_ms(),
             )
             for attachment_id in attachment_ids:
                 Attachment.update(prompt_id=row.id).where(Attachment.id == attachment_id, Attachment.project_id == project_id).execute()
-            waiting = Prompt.select().where(Prompt.project_id == project_id, Prompt.state == PromptState.QUEUED.value).count()
-            events.append(PromptQueued(text=text, position=waiting), project_id=project_id, prompt_id=row.id)
         return _view(row)
 
     def get(self, prompt_id: str) -> PromptView:
@@ -220,7 +222,7 @@ class PromptStore:
         files: dict[str, None] = {}
         tokens = Tokens()
         cost = 0.0
-        for event in events.of_prompt(row.project_id, row.id, ("chat.file.changed", "chat.message.final")):
+        for event in events.of_prompt(row.project_id, row.id, ("chat.file.changed", "chat.message.final"), row.seq):
             payload = event.payload
             if event.type == "chat.file.changed":
                 files[payload["path"]] = None

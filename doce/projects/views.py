@@ -66,7 +66,10 @@ class ProjectView(View):
 
 
 class PromptView(View):
-    """A prompt. Times are epoch ms; `position` orders the queue."""
+    """A prompt. Times are epoch ms; `position` orders the queue.
+
+    `seq` is the number of the event that told of it: its whole turn is in the log from there on.
+    """
 
     id: str
     project_id: str
@@ -76,6 +79,7 @@ class PromptView(View):
     model: str | None
     state: PromptState
     position: int
+    seq: int
     message_id: str | None
     error: str | None
     stopped_by: str | None

@@ -32,7 +32,7 @@ PROJECT: dict[str, Any] = {
 }  # fmt: skip
 PROMPT = {
     "id": "prm_2", "projectId": "prj_1", "userId": "usr_1", "sessionId": None, "text": "make it dark", "model": None, "state": "queued",
-    "position": 1, "messageId": None, "error": None, "stoppedBy": None, "createdAt": 1, "sentAt": None, "finishedAt": None,
+    "position": 1, "seq": 20, "messageId": None, "error": None, "stoppedBy": None, "createdAt": 1, "sentAt": None, "finishedAt": None,
 }  # fmt: skip
 QUEUED = frame(1, "chat.prompt.queued", {"text": "a shop", "position": 1}, promptId="prm_1")
 DONE = frame(8, "chat.prompt.completed", {"durationMs": 2000, "files": ["index.html"]}, promptId="prm_1")
@@ -268,8 +268,9 @@ def test_new_as_json_is_one_object_a_line(twin: DoceTwin, doce: Doce) -> None:
 def test_chat_shows_only_its_own_turn(twin: DoceTwin, doce: Doce) -> None:
     mine = frame(20, "chat.prompt.queued", {"text": "make it dark", "position": 1}, promptId="prm_2")
     failed = frame(30, "chat.prompt.failed", {"error": "No credit.", "hint": "Pay."}, promptId="prm_2")
-    answer(twin, QUEUED, TEXT, DONE, mine, failed, hold=True)
+    answer(twin, mine, failed, hold=True)
     done = doce("chat", "ceramic-shop", "make", "it", "dark", "-f")
+    assert twin.asked[-1].query["after"] == "19"
     assert done.returncode == 1
     assert done.stdout == "Asked ceramic-shop (prompt prm_2).\n✗ No credit.\n  Pay.\n"
 

@@ -93,3 +93,10 @@ def test_in_doubt_is_interrupted_and_never_told_as_sent(office: Office) -> None:
     office.prompts.end(prompt.id, PromptState.INTERRUPTED, reason="in doubt")
     told = [event.type for event in events.after(project.id, 0) if event.type.startswith("chat.prompt")]
     assert told == ["chat.prompt.queued", "chat.prompt.interrupted"]
+
+
+def test_a_prompt_knows_where_its_turn_begins_in_the_log(office: Office) -> None:
+    project_id, _ = sent(office)
+    second = office.prompts.add(project_id, "usr_1", "more")
+    first = next(iter(events.after(project_id, second.seq - 1)))
+    assert (first.type, first.prompt_id) == ("chat.prompt.queued", second.id)
