@@ -49,7 +49,7 @@ class Result:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench stream", description=__doc__)
     parser.add_argument("--viewers", type=int, default=100)
-    parser.add_argument("--rate", type=int, default=1100, help="events a second; the default offers more than the target, which is what must arrive")
+    parser.add_argument("--rate", type=int, default=1100, help="events a second; by default more than the target")
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--json", action="store_true")
