@@ -10,10 +10,13 @@ from pydantic import SecretStr
 
 from doce import addresses
 from doce.auth.users import ApiTokens, Person, Users
+from doce.db import setting
 from doce.settings import Settings
 
 #: Read by `doce.client`; holds ``{"url", "token"}``.
 FILE_NAME = "cli.json"
+#: The instance setting that holds the address of the `doce serve` that ran last.
+LISTENS = "listens"
 
 
 def setup(settings: Settings, users: Users, tokens: ApiTokens, name: str, password: str | None = None) -> Person:
@@ -29,13 +32,20 @@ def leave_token(settings: Settings, token: SecretStr, url: str | None = None) ->
     half = path.with_name(f".{FILE_NAME}.{os.getpid()}")
     descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        json.dump({"url": url or addresses.doce_url(settings), "token": token.get_secret_value()}, file)
+        json.dump({"url": url or _url(settings), "token": token.get_secret_value()}, file)
     half.replace(path)
     return path
 
 
+def _url(settings: Settings) -> str:
+    """Where doce listens; with port 0 that is where it listened last."""
+    return (None if settings.port else setting.get(LISTENS)) or addresses.doce_url(settings)
+
+
 def update_url(settings: Settings, url: str) -> None:
     """doce listens somewhere else now: clients of this machine go there."""
+    if setting.get(LISTENS) != url:
+        setting.put(LISTENS, url)
     path = settings.data / FILE_NAME
     try:
         left = json.loads(path.read_text("utf-8"))

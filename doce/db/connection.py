@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import collections
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import peewee
 
 from doce.db import migration
+from doce.errors import Unavailable
 
 #: The database every model of `doce.db.models` is bound to.
 database = peewee.DatabaseProxy()
@@ -49,19 +52,44 @@ class Database(peewee.SqliteDatabase):
 
     def commit(self) -> None:
         # A commit that fails is followed by a rollback, which leaves.
-        super().commit()
+        with _explained():
+            super().commit()
         self._leave()
 
     def rollback(self) -> None:
         try:
-            super().rollback()
+            # With the disk full SQLite has rolled back by itself; a second time would hide why.
+            if not self.is_closed() and self.connection().in_transaction:
+                super().rollback()
         finally:
             self._leave()
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        """Raises Unavailable when the disk, and not the statement, is what is wrong."""
+        with _explained():
+            return super().execute_sql(sql, params)
 
     def _leave(self) -> None:
         if getattr(self._inside, "it", False):
             self._inside.it = False
             self._gate.release()
+
+
+#: What SQLite says when the disk is what is wrong.
+_DISK = ("database or disk is full", "disk I/O error", "readonly database", "unable to open database file")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except peewee.OperationalError as error:
+        if any(words in str(error) for words in _DISK):
+            raise Unavailable(
+                f"doce's database cannot be written: {error}. What was saved before is safe; this was not saved.",
+                hint="Free space on the disk of doce's data folder, then try again; `doce doctor` says how much there is.",
+            ) from error
+        raise
 
 
 def connect(path: Path, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> Database:

@@ -18,6 +18,7 @@ import peewee
 
 from doce.db.connection import connect
 from doce.errors import Unavailable
+from doce.errors import Unavailable
 from doce.events import log
 from doce.events.vocabulary import MessagePartAdded, Payload, ReasoningPart
 
@@ -100,7 +101,7 @@ class EventWriter:
             try:
                 self._commit(batch)
                 break
-            except (peewee.OperationalError, peewee.DatabaseError, OSError) as error:
+            except (peewee.DatabaseError, OSError, Unavailable) as error:
                 logger.error("the event log cannot be written, trying again", extra={"cause": str(error), "pending": len(batch)})
                 with self._changed:
                     if self._closed or self._changed.wait_for(lambda: self._closed, timeout=1):

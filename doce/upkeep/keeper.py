@@ -52,6 +52,8 @@ class RelayKeeper:
             while True:
                 try:
                     await self._look()
+                except DoceError as error:
+                    logger.warning("the relays could not be looked after; trying again", extra={"cause": str(error)})
                 except Exception:
                     logger.exception("the relays could not be looked after; trying again")
                 with contextlib.suppress(TimeoutError):

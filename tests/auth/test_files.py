@@ -74,17 +74,25 @@ def test_setup_leaves_a_token_for_this_machine(db: peewee.SqliteDatabase, tmp_pa
     assert json.loads(path.read_text()) == left
 
 
-def test_another_address_keeps_the_token(tmp_path: Path) -> None:
-    settings = Settings(data=tmp_path)
+def test_another_address_keeps_the_token(db: peewee.SqliteDatabase, tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path / "files")
+    settings.data.mkdir()
     path = setup.leave_token(settings, SecretStr("doce_secret"))
     setup.update_url(settings, "http://localhost:9000")
     assert json.loads(path.read_text()) == {"url": "http://localhost:9000", "token": "doce_secret"}
     assert mode(path) == 0o600
-    assert [entry.name for entry in tmp_path.iterdir()] == ["cli.json"]
+    assert [entry.name for entry in settings.data.iterdir()] == ["cli.json"]
+
+
+def test_setup_after_doce_took_a_free_port_leaves_that_one(db: peewee.SqliteDatabase, tmp_path: Path) -> None:
+    settings, clock = Settings(data=tmp_path / "data", port=0), ManualClock()
+    setup.update_url(settings, "http://localhost:36023")
+    setup.setup(settings, Users(clock), ApiTokens(clock), "ada")
+    assert json.loads((settings.data / "cli.json").read_text())["url"] == "http://localhost:36023"
 
 
 @pytest.mark.parametrize("left", [None, "", "{", "[]", "{}", '"x"', '{"url": "http://a"}'])
-def test_a_file_that_is_none_is_left_alone(tmp_path: Path, left: str | None) -> None:
+def test_a_file_that_is_none_is_left_alone(db: peewee.SqliteDatabase, tmp_path: Path, left: str | None) -> None:
     path = tmp_path / "cli.json"
     if left is not None:
         path.write_text(left)
