@@ -59,7 +59,7 @@ class Database(peewee.SqliteDatabase):
     def rollback(self) -> None:
         try:
             # With the disk full SQLite has rolled back by itself; a second time would hide why.
-            if not self.is_closed() and self.connection().in_transaction:
+            if not self.is_closed() and self.connection().in_transaction:  # type: ignore[no-untyped-call]
                 super().rollback()
         finally:
             self._leave()
@@ -67,7 +67,7 @@ class Database(peewee.SqliteDatabase):
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         """Raises Unavailable when the disk, and not the statement, is what is wrong."""
         with _explained():
-            return super().execute_sql(sql, params)
+            return super().execute_sql(sql, params)  # type: ignore[no-untyped-call]
 
     def _leave(self) -> None:
         if getattr(self._inside, "it", False):

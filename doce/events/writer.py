@@ -18,7 +18,6 @@ import peewee
 
 from doce.db.connection import connect
 from doce.errors import Unavailable
-from doce.errors import Unavailable
 from doce.events import log
 from doce.events.vocabulary import MessagePartAdded, Payload, ReasoningPart
 
@@ -124,7 +123,7 @@ class EventWriter:
                     event.source_key,
                     event.at or now,
                 )
-                self._db.execute_sql(log.INSERT, row)  # type: ignore[no-untyped-call]
+                self._db.execute_sql(log.INSERT, row)
 
 
 def joined(batch: Iterable[Pending]) -> Iterable[Pending]:
