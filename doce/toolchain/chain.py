@@ -307,12 +307,19 @@ def _check(tarball: Path, integrity: str | None, package: Package) -> None:
 
 
 def _unpack(tarball: Path, target: Path) -> None:
+    """The files under ``package/``; npm packs neither links nor anything else. (Python before 3.11.4 has no `tarfile.data_filter`.)"""
+    root = target.resolve()
     with tarfile.open(tarball) as archive:
-        for member in archive.getmembers():
-            if not member.name.startswith("package/"):
+        for member in archive:
+            path = (root / member.name.removeprefix("package/")).resolve()
+            if not member.isreg() or not member.name.startswith("package/") or not path.is_relative_to(root):
                 continue
-            member.name = member.name.removeprefix("package/")
-            archive.extract(member, target, filter="data")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            source = archive.extractfile(member)
+            assert source
+            with source, path.open("wb") as file:
+                shutil.copyfileobj(source, file)
+            path.chmod(0o755 if member.mode & 0o100 else 0o644)
 
 
 def _no_space(error: OSError) -> DoceError:

@@ -47,7 +47,7 @@ def tools(tmp_path: Path, *, node: str = "v22.20.0", npm: str = "exit 1") -> Too
 
 def tarball(path: Path, content: bytes = b"#!/bin/sh\necho hi\n") -> None:
     with tarfile.open(path, "w:gz") as archive:
-        for name in ("package/bin/opencode", "../outside", "package/bin/pnpm.cjs"):
+        for name in ("package/bin/opencode", "../outside", "package/../../outside", "package/bin/pnpm.cjs"):
             member = tarfile.TarInfo(name)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
