@@ -7,6 +7,7 @@ file and other durability (the event writer's) comes from `connect`.
 from __future__ import annotations
 
 import collections
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,13 @@ BUSY_TIMEOUT_S = 10
 
 #: One lock a file: the writers of this process stand in line here.
 _gates: collections.defaultdict[str, threading.Lock] = collections.defaultdict(threading.Lock)
+
+
+class _Connection(sqlite3.Connection):
+    """One thread's connection. A thread that ends leaves it to the garbage collector, which is no mistake to warn of."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class Database(peewee.SqliteDatabase):
@@ -103,6 +111,8 @@ def connect(path: Path, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> Data
         pragmas={"journal_mode": "wal", "synchronous": synchronous, "foreign_keys": 1, "cache_size": -4000, "wal_autocheckpoint": 1000},
         timeout=BUSY_TIMEOUT_S,
         lock_type="IMMEDIATE",
+        factory=_Connection,
+        check_same_thread=False,
     )
 
 
