@@ -36,6 +36,7 @@ from doce.llm.server import GatewayServer
 from doce.llm.tokens import GatewayTokens
 from doce.llm.usage import UsageCounter
 from doce.process import ProcessRuntime
+from doce.projects.incoming import Incoming
 from doce.projects.lifecycle import Projects
 from doce.projects.prompts import PromptStore
 from doce.projects.requests import Requests
@@ -112,7 +113,7 @@ def build(settings: Settings) -> Parts:
     )  # fmt: skip
     services = Services(
         settings=settings, clock=clock, users=Users(clock), tokens=ApiTokens(clock), attempts=Attempts(clock), projects=projects,
-        prompts=prompts, requests=requests, catalog=catalog, feed=feed, agent=stacks.agent,
+        prompts=prompts, requests=requests, catalog=catalog, feed=feed, incoming=Incoming(settings), agent=stacks.agent,
     )  # fmt: skip
     return Parts(settings, work, services, gateway, runtime, EventWriter(settings.database), feed)
 

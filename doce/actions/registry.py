@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from doce.actions.services import Services
 from doce.auth import policy
 from doce.auth.users import Person
 from doce.errors import BadRequest, Forbidden, InternalServerError, NotFound
+from doce.projects.incoming import Received
 from doce.projects.views import ProjectView, View
 
 #: The last three are roles on the project that the input names.
@@ -33,6 +34,31 @@ class Done(View):
     message: str
 
 
+class Download(BaseModel):
+    """A file as an answer: its bytes in pieces, never whole in memory."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    #: file name that is proposed to who downloads it
+    name: str
+    media_type: str
+    #: bytes, when known before
+    size: int | None = None
+    #: read in threads, one piece after the other; closed in any case
+    pieces: Iterator[bytes] = Field(exclude=True)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A file as the body of a request: the bytes themselves, or one file of a multipart form."""
+
+    #: most bytes
+    most: int
+    #: media types it is documented with; others are taken, too, and looked at
+    kinds: tuple[str, ...]
+    description: str
+
+
 @dataclass(frozen=True)
 class Call:
     """One call of an action: by whom, on which project."""
@@ -42,6 +68,14 @@ class Call:
     request_id: str = ""
     #: The project that the input names, when the action is about one.
     found: ProjectView | None = None
+    #: The file that came with it, when the action takes one.
+    file: Received | None = None
+
+    @property
+    def received(self) -> Received:
+        if self.file is None:
+            raise BadRequest("There is no file in the request.", hint="Send its bytes as the body, or as a file of a multipart form.")
+        return self.file
 
     @property
     def project(self) -> ProjectView:
@@ -83,6 +117,10 @@ class Action:
     status: int = 200
     #: Asked again under the same `Idempotency-Key` it is not done again, see `once`.
     repeatable: bool = False
+    #: The body is a file; every other field stands in the address.
+    takes: Taken | None = None
+    #: The answer is a file of one of these media types; `output` is `Download`.
+    gives: tuple[str, ...] = ()
     #: What somebody might type.
     examples: tuple[str, ...] = field(default=())
 
@@ -90,6 +128,16 @@ class Action:
     def placeholders(self) -> tuple[str, ...]:
         """Input fields that stand in the path."""
         return tuple(re.findall(r"{(\w+)}", self.path))
+
+    @property
+    def in_query(self) -> bool:
+        """Its fields stand in the address, not in a JSON body."""
+        return self.method in ("GET", "DELETE") or self.takes is not None
+
+    @property
+    def about_file(self) -> bool:
+        """Bytes go or come: no matter of words."""
+        return self.takes is not None or bool(self.gives)
 
     @property
     def about_project(self) -> bool:
@@ -136,13 +184,18 @@ def invalid(chosen: Action, error: ValidationError) -> BadRequest:
 
 def perform(chosen: Action, services: Services, user: Person | None, given: Input, *, request_id: str = "") -> Any:
     """Do it, if this person may. Order of checks: nobody 401, no such project 404, not allowed 403."""
+    return chosen.run(admit(chosen, services, user, given, request_id=request_id), given)
+
+
+def admit(chosen: Action, services: Services, user: Person | None, given: Input, *, request_id: str = "") -> Call:
+    """The call, if this person may make it."""
     if chosen.role == "public":
-        return chosen.run(Call(services, user or policy.NOBODY, request_id), given)
+        return Call(services, user or policy.NOBODY, request_id)
     person = policy.signed_in(services.users, user)
     if chosen.role == "admin" and not person.is_admin:
         raise Forbidden("Only an admin may do this.", hint="Ask an admin of this doce.")
     found = find_project(services, person, getattr(given, "project", "")) if chosen.about_project else None
-    return chosen.run(Call(services, person, request_id, found), given)
+    return Call(services, person, request_id, found)
 
 
 def find_project(services: Services, person: Person, word: str) -> ProjectView:

@@ -11,6 +11,7 @@ from doce.clock import Clock
 from doce.events.feed import Feed
 from doce.llm.catalog import Catalog
 from doce.opencode.client import OpenCode
+from doce.projects.incoming import Incoming
 from doce.projects.lifecycle import Projects
 from doce.projects.prompts import PromptStore
 from doce.projects.requests import Requests
@@ -32,5 +33,6 @@ class Services:
     requests: Requests
     catalog: Catalog
     feed: Feed
+    incoming: Incoming
     #: A client of a project's agent.
     agent: Callable[[ProjectView], OpenCode]

@@ -60,7 +60,7 @@ def pairs() -> dict[str, Action]:
     found = {}
     for one in ACTIONS.values():
         fields = one.input.model_fields
-        if not one.words and one.name not in NOT_TYPED:
+        if not one.words and not one.about_file and one.name not in NOT_TYPED:
             noun, _, verb = one.name.partition(".")
             words = f"{noun} {_CAPITAL.sub(lambda letter: f'-{letter[0].lower()}', verb)}"
             must = [name for name, info in fields.items() if info.is_required() and name not in one.placeholders]

@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 from doce import __version__
 from doce.actions import once
 from doce.actions.catalog import actions
-from doce.actions.registry import Action
+from doce.actions.registry import Action, Taken
 from doce.errors import all_errors
 
 ERROR = {
@@ -78,7 +78,7 @@ def _operation(one: Action, keys: Any) -> dict[str, Any]:
     parameters = [
         {"name": name, "in": "path" if name in one.placeholders else "query", "required": name in required, "schema": schema}
         for name, schema in properties.items()
-        if name in one.placeholders or one.method in ("GET", "DELETE")
+        if name in one.placeholders or one.in_query
     ]
     if one.repeatable:
         parameters.append(KEY)
@@ -90,10 +90,20 @@ def _operation(one: Action, keys: Any) -> dict[str, Any]:
         **({"security": []} if one.role == "public" else {}),
     }
     body = {name: schema for name, schema in properties.items() if not any(name == known["name"] for known in parameters)}
-    if body:
+    if one.takes:
+        operation["requestBody"] = _file(one.takes)
+    elif body:
         schema = {"type": "object", "properties": body, "required": sorted(required & set(body)), "additionalProperties": False}
         operation["requestBody"] = {"required": bool(schema["required"]), "content": {"application/json": {"schema": schema}}}
     return operation
+
+
+def _file(taken: Taken) -> dict[str, Any]:
+    """The bytes themselves, or a form with one file."""
+    form = {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}, "required": ["file"]}
+    content: dict[str, Any] = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in taken.kinds}
+    content["multipart/form-data"] = {"schema": form}
+    return {"required": True, "description": taken.description, "content": content}
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
@@ -112,7 +122,9 @@ def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _answers(one: Action, keys: Any) -> dict[str, Any]:
-    good = {"description": "Done.", "content": {"application/json": {"schema": keys[(one.output, "serialization")]}}}
+    schema = keys[(one.output, "serialization")]
+    content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in one.gives} or {"application/json": {"schema": schema}}
+    good = {"description": "Done.", "content": content}
     error = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
     refusals = {
         str(found.status): {"description": (found.__doc__ or "").strip().splitlines()[0], **error}

@@ -74,7 +74,7 @@ def values_of(chosen: Action, request: Request, body: dict[str, Any]) -> dict[st
     """The action's input: from the path, else from the query (GET, DELETE) or the body."""
     aliases = {info.alias or name: name for name, info in chosen.input.model_fields.items()}
     values: dict[str, Any] = dict(body)
-    if chosen.method in ("POST", "PATCH") and request.query_params:
+    if not chosen.in_query and request.query_params:
         raise BadRequest("This takes its fields in the body, not in the query.", hint="Send them as JSON.")
     for name, value in request.query_params.multi_items():
         if name in values:

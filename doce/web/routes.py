@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,14 +18,18 @@ from starlette.routing import Route
 
 from doce.actions import once
 from doce.actions.catalog import actions
-from doce.actions.registry import Action, perform, understand
+from doce.actions.registry import Action, Call, Download, Input, admit, perform, understand
 from doce.actions.services import Services
 from doce.auth import policy
+from doce.auth.users import Person
 from doce.db.connection import database
 from doce.logger import log_context
+from doce.projects.incoming import Received
 from doce.web.answers import ON_ERROR, Json
+from doce.web.downloads import download
 from doce.web.middleware import Envelope
 from doce.web.openapi import document
+from doce.web.receiving import Receiving
 from doce.web.requests import MAX_BODY, MAX_BODY_WITH_FILES, body_of, values_of, who
 from doce.web.sse import Streams
 
@@ -38,11 +43,12 @@ class Office:
         self.services = services
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="doce-act")
         self.streams = Streams(services, self.do)
+        self.receiving = Receiving(services.incoming)
 
-    async def do(self, work: Callable[..., Any], *arguments: Any) -> Any:
+    async def do(self, work: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """Run `work` in one of the threads."""
         inside = contextvars.copy_context().run
-        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(inside, _tidily, work, *arguments))
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(inside, _tidily, partial(work, **named), *arguments))
 
     def close(self) -> None:
         self.streams.close()
@@ -58,24 +64,43 @@ class Office:
             if chosen.role != "public":
                 # Before the body is read: nobody makes doce read megabytes without a token.
                 await self.do(policy.signed_in, self.services.users, person)
-            try:
-                body = await body_of(request, limit)
-            except ClientDisconnect:
-                return Response(status_code=499)
-            given = understand(chosen, values_of(chosen, request, body))
-            key = request.headers.get(once.HEADER) if chosen.repeatable else None
-            deed = chosen if key is None else once.for_key(chosen, key)
             with log_context(user_id=person.id if person else None):
-                done = await self.do(partial(perform, deed, self.services, person, given, request_id=request.state.request_id))
-            return Json(done, chosen.status)
+                try:
+                    done = await self._done(chosen, request, person, limit)
+                except ClientDisconnect:
+                    return Response(status_code=499)
+            return download(done, self.do) if isinstance(done, Download) else Json(done, chosen.status)
 
         return answer
+
+    async def _done(self, chosen: Action, request: Request, person: Person | None, limit: int) -> Any:
+        if chosen.takes:
+            return await self._with_file(chosen, request, person)
+        given = understand(chosen, values_of(chosen, request, await body_of(request, limit)))
+        key = request.headers.get(once.HEADER) if chosen.repeatable else None
+        deed = chosen if key is None else once.for_key(chosen, key)
+        return await self.do(perform, deed, self.services, person, given, request_id=request.state.request_id)
+
+    async def _with_file(self, chosen: Action, request: Request, person: Person | None) -> Any:
+        """First whether this person may, then the file, which may be long in coming, then the deed."""
+        given = understand(chosen, values_of(chosen, request, {}))
+        call: Call = await self.do(admit, chosen, self.services, person, given, request_id=request.state.request_id)
+        assert chosen.takes
+        received = await self.receiving.receive(request, chosen.takes)
+        return await self.do(_use, chosen, call, given, received)
 
     async def openapi(self, request: Request) -> Response:
         """GET /api/openapi.json"""
         person = await self.do(who, self.services, request)
         await self.do(policy.signed_in, self.services.users, person)
         return Json(document())
+
+
+def _use(chosen: Action, call: Call, given: Input, received: Received) -> Any:
+    try:
+        return chosen.run(replace(call, file=received), given)
+    finally:
+        received.discard()
 
 
 def _tidily(work: Callable[..., Any], *arguments: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any
@@ -40,15 +40,16 @@ class Stream(Response):
     Plain ASGI: one task watches for the disconnect, the other writes.
     """
 
-    def __init__(self, chunks: AsyncIterator[bytes], *, slow_s: float) -> None:
+    def __init__(self, chunks: AsyncIterator[bytes], *, slow_s: float, headers: Sequence[tuple[bytes, bytes]] = HEADERS) -> None:
         self._chunks = chunks
         self._slow_s = slow_s
+        self._heads = list(headers)
         self.background = None
         self.status_code = 200
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "HEAD":
-            await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
+            await send({"type": "http.response.start", "status": 200, "headers": list(self._heads)})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         writing = asyncio.create_task(self._write(scope, send))
@@ -63,7 +64,7 @@ class Stream(Response):
             raise error
 
     async def _write(self, scope: Scope, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
+        await send({"type": "http.response.start", "status": 200, "headers": list(self._heads)})
         # Closed here and now, not when the collector comes by: a reader that is gone must cost nothing.
         async with aclosing(self._chunks) as chunks:  # type: ignore[type-var]
             async for chunk in chunks:

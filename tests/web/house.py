@@ -23,6 +23,7 @@ from doce.events.feed import Feed
 from doce.events.vocabulary import MessagePartAdded
 from doce.events.writer import EventWriter, Pending
 from doce.llm.catalog import Catalog
+from doce.projects.incoming import Incoming
 from doce.projects.lifecycle import Projects
 from doce.projects.prompts import PromptStore
 from doce.projects.requests import Requests
@@ -94,6 +95,7 @@ def make_services(settings: Settings, clock: ManualClock, agent: PlayedAgent) ->
         requests=Requests(clock, store=store, agent=lambda project_id: agent),  # type: ignore[arg-type,return-value]
         catalog=catalog,
         feed=Feed(),
+        incoming=Incoming(settings),
         agent=lambda project: agent,  # type: ignore[arg-type,return-value]
     )
 

@@ -55,6 +55,14 @@ ROUTES: dict[str, tuple[str, dict[str, Any] | None, int, int]] = {
     "requests.list": ("P", None, 200, 200),
     "permissions.answer": ("P", {"reply": "once"}, 404, 404),
     "questions.answer": ("P", {"answers": [["yes"]]}, 404, 404),
+    "files.list": ("P", None, 200, 200),
+    "files.get": ("P", {"path": "public/index.html"}, 200, 200),
+    "files.download": ("P", {"path": "public/index.html"}, 200, 200),
+    "assets.list": ("P", None, 200, 200),
+    "assets.upload": ("P", {"name": "new.txt"}, 201, 201),
+    "assets.download": ("P", None, 200, 200),
+    "assets.rename": ("P", {"newName": "other.txt"}, 200, 200),
+    "assets.delete": ("P", None, 200, 200),
     "jobs.list": ("", None, 200, 200),
     "jobs.get": ("J", None, 200, 200),
     "jobs.logs": ("J", None, 200, 200),
@@ -115,7 +123,7 @@ class Asker:
         method, path = addresses()[name]
         kind, body, _, _ = ROUTES[name]
         if kind not in ("P", "J", "T") or missing or headers is None:
-            return house.http.request(method, url(name, path, MISSING), headers=headers, json=body)
+            return self._send(name, method, url(name, path, MISSING), headers, body)
         project = house.services.projects.create(self.owner, "a site about tea")
         house.store.update(project.id, preview_port=41000)
         house.store.set_status(project.id, ProjectStatus.STARTING)
@@ -124,11 +132,24 @@ class Asker:
         assert prompt
         job = jobs.active(project.id)[0]
         token, _ = house.services.tokens.create(self.owner, "spare")
-        values = {"project": project.id, "prompt": prompt.id, "job": job.id, "token": token.id, "request": "per_1"}
-        return house.http.request(method, url(name, path, values), headers=headers, json=body)
+        values = {"project": project.id, "prompt": prompt.id, "job": job.id, "token": token.id, "request": "per_1", "asset": "note.txt"}
+        public = house.services.projects.layout(project.id).workspace / "public"
+        public.mkdir(parents=True)
+        (public / "index.html").write_text("<h1>Tea</h1>")
+        (public / "note.txt").write_text("tea")
+        return self._send(name, method, url(name, path, values), headers, body)
+
+    def _send(self, name: str, method: str, url: str, headers: dict[str, str] | None, body: dict[str, Any] | None) -> httpx.Response:
+        declared = actions().get(name)
+        if declared and declared.in_query and body:
+            content = b"a file" if declared.takes else None
+            return self.house.http.request(method, url, headers=headers, params=body, content=content)
+        return self.house.http.request(method, url, headers=headers, json=body)
 
 
-MISSING = {"project": "prj_nothing", "prompt": "prm_nothing", "job": 999_999, "token": "tok_nothing", "request": "per_1"}
+MISSING = {
+    "project": "prj_nothing", "prompt": "prm_nothing", "job": 999_999, "token": "tok_nothing", "request": "per_1", "asset": "none.txt",
+}  # fmt: skip
 
 
 def url(name: str, path: str, values: dict[str, Any]) -> str:

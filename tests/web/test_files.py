@@ -1,0 +1,153 @@
+"""Files over HTTP: uploads as bytes and as forms, downloads that cannot run as doce, and what hostile ones meet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from doce.projects import assets
+
+from .house import House
+from .test_routes import refused
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def ada(house: House) -> tuple[str, dict[str, str], Path]:
+    """(address of her project, her headers, its workspace)"""
+    house.person("root", "admin")
+    person, headers = house.person("ada")
+    project = house.services.projects.create(person.id, "a site about tea")
+    workspace = house.services.projects.layout(project.id).workspace
+    (workspace / "public").mkdir(parents=True)
+    return f"/api/projects/{project.id}", headers, workspace
+
+
+def nothing_left(house: House) -> bool:
+    folder = house.services.incoming.folder
+    return not folder.exists() or not list(folder.iterdir())
+
+
+def test_an_upload_as_bytes_and_as_a_form(house: House, ada: Any) -> None:
+    url, headers, workspace = ada
+    made = house.http.post(f"{url}/assets?name=My%20logo.svg", content=b"<svg/>", headers=headers)
+    assert made.status_code == 201
+    assert made.json()["name"] == "My-logo.svg"
+    named = {**headers, "content-disposition": "attachment; filename*=UTF-8''caf%C3%A9.txt"}
+    assert house.http.post(f"{url}/assets", content=b"menu", headers=named).json()["name"] == "cafe.txt"
+    form = house.http.post(f"{url}/assets", files={"file": ("photo.JPG", b"\xff\xd8\xff", "image/jpeg")}, headers=headers)
+    assert form.json()["name"] == "photo.jpg"
+    assert (workspace / "public" / "photo.jpg").read_bytes() == b"\xff\xd8\xff"
+    refused(house.http.post(f"{url}/assets", files={"file": ("photo.jpg", b"x")}, headers=headers), 409, "CONFLICT")
+    listed = house.http.get(f"{url}/assets", headers=headers).json()
+    assert [one["name"] for one in listed["items"]] == ["My-logo.svg", "cafe.txt", "photo.jpg"]
+    assert nothing_left(house)
+
+
+def test_a_download_cannot_run_as_doce(house: House, ada: Any) -> None:
+    url, headers, workspace = ada
+    (workspace / "public" / "evil.svg").write_text("<svg onload='alert(1)'/>")
+    (workspace / 'ev"il\n.html').write_text("<script>alert(1)</script>")
+    for answer in (
+        house.http.get(f"{url}/assets/evil.svg", headers=headers),
+        house.http.get(f"{url}/files/raw", params={"path": 'ev"il\n.html'}, headers=headers),
+    ):
+        assert answer.status_code == 200
+        assert answer.headers["content-disposition"].startswith('attachment; filename="ev')
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'; sandbox")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-length"] == str(len(answer.content))
+    assert answer.headers["content-type"] == "application/octet-stream"
+    head = house.http.head(f"{url}/assets/evil.svg", headers=headers)
+    assert head.status_code == 200
+    assert head.content == b""
+
+
+def test_what_is_too_large_is_refused_before_it_has_come(house: House, ada: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, headers, workspace = ada
+    most = assets.MAX_SIZE
+    raw = house.connect(f"{url}/assets?name=a.mp4", {**headers, "content-length": str(most + 1)}, method="POST")
+    assert b" 413 " in raw.until(b"\r\n")
+
+    # and one that does not say how large it is
+    def endless() -> Any:
+        for _ in range(60):
+            yield b"x" * 1024**2
+
+    answer = house.http.post(f"{url}/assets?name=a.mp4", content=endless(), headers=headers)
+    assert "50 MiB" in refused(answer, 413, "PAYLOAD_TOO_LARGE")["message"]
+    answer = house.http.post(f"{url}/assets", files={"file": ("a.mp4", b"x" * (most + 1))}, headers=headers)
+    refused(answer, 413)
+    whole = house.http.post(f"{url}/assets?name=a.mp4", content=b"x" * most, headers=headers)
+    assert whole.json()["size"] == most
+    assert [path.name for path in (workspace / "public").iterdir()] == ["a.mp4"]
+    assert nothing_left(house)
+
+
+FORMS = [
+    (b"", "multipart/form-data; boundary=x"),
+    (b"--x\r\n", "multipart/form-data"),
+    (b"--x\r\n", "multipart/form-data; boundary="),
+    (b"--x--\r\n", "multipart/form-data; boundary=x"),
+    (b"nothing of it", "multipart/form-data; boundary=x"),
+    (b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\nno file\r\n--x--\r\n', "multipart/form-data; boundary=x"),
+    (b'--x\r\nContent-Disposition: form-data; filename="a.png"\r\n\r\nno name\r\n--x--\r\n', "multipart/form-data; boundary=x"),
+    (
+        b'--x\r\nContent-Disposition: form-data; name="a"; filename="a.png"\r\n\r\n1\r\n' * 2 + b"--x--\r\n",
+        "multipart/form-data; boundary=x",
+    ),
+    (b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n' * 20 + b"--x--\r\n", "multipart/form-data; boundary=x"),
+    (b"--x\r\n" + b"A" * 100_000 + b": b\r\n\r\n", "multipart/form-data; boundary=x"),
+    (b"--x\r\nContent-Type: text/plain; charset=nothing\r\n\r\n1\r\n--x--\r\n", "multipart/form-data; boundary=x; charset=nothing"),
+]
+
+
+@pytest.mark.parametrize(("content", "kind"), FORMS)
+def test_bad_forms_are_told_so(house: House, ada: Any, content: bytes, kind: str) -> None:
+    url, headers, workspace = ada
+    refused(house.http.post(f"{url}/assets?name=a.png", content=content, headers={**headers, "content-type": kind}), 400, "BAD_REQUEST")
+    assert list((workspace / "public").iterdir()) == []
+    assert nothing_left(house)
+
+
+def test_a_sender_that_leaves_leaves_nothing(house: House, ada: Any) -> None:
+    url, headers, workspace = ada
+    raw = house.connect(f"{url}/assets?name=a.png", {**headers, "content-length": "5000000"}, method="POST")
+    raw.sock.sendall(b"x" * 100_000)
+    house.until(lambda: not nothing_left(house))
+    raw.close()
+    house.until(lambda: nothing_left(house))
+    assert list((workspace / "public").iterdir()) == []
+
+
+def test_a_viewer_without_the_right_sends_nothing(house: House, ada: Any) -> None:
+    url, _, _ = ada
+    _, eve = house.person("eve")
+    raw = house.connect(f"{url}/assets?name=a.png", {**eve, "content-length": "5000000"}, method="POST")
+    assert b" 403 " in raw.until(b"\r\n")
+    assert nothing_left(house)
+
+
+def test_a_reader_that_leaves_gives_the_file_back(house: House, ada: Any) -> None:
+    url, headers, workspace = ada
+    with (workspace / "large").open("wb") as file:
+        file.truncate(200 * 1024**2)
+    before = _descriptors()
+    raw = house.connect(f"{url}/files/raw?path=large", headers, buffer=4096)
+    raw.until(b"\r\n\r\n")
+    assert _descriptors() > before
+    raw.close()
+    house.until(lambda: _descriptors() <= before)
+
+
+def _descriptors() -> int:
+    found = 0
+    for path in Path("/proc/self/fd").iterdir():
+        try:
+            found += path.readlink().name == "large"
+        except OSError:
+            continue
+    return found
