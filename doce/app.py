@@ -36,11 +36,13 @@ from doce.llm.server import GatewayServer
 from doce.llm.tokens import GatewayTokens
 from doce.llm.usage import UsageCounter
 from doce.process import ProcessRuntime
+from doce.projects.arrivals import Arrivals
 from doce.projects.incoming import Incoming
 from doce.projects.lifecycle import Projects
 from doce.projects.prompts import PromptStore
 from doce.projects.requests import Requests
 from doce.projects.stack import Stacks
+from doce.projects.status import ProjectStatus
 from doce.projects.store import ProjectStore
 from doce.projects.tools import MachineTools
 from doce.queue import owner, registry
@@ -77,6 +79,10 @@ class Parts:
     writer: EventWriter
     feed: Feed
 
+    def waiting(self) -> set[str]:
+        """Projects whose files may not have been taken over yet."""
+        return {project.id for project in self.work.store.live(ProjectStatus.CREATED, ProjectStatus.ERROR)}
+
     def worker(self, poll_ms: int | None = None) -> Worker:
         return Worker(
             handlers(self.work),
@@ -106,14 +112,15 @@ def build(settings: Settings) -> Parts:
     store, prompts = ProjectStore(settings, clock), PromptStore(clock)
     requests = Requests(clock, store=store, agent=lambda project_id: stacks.agent(store.get(project_id)))
     projects = Projects(settings, clock, store=store, prompts=prompts, models=catalog, isolates=lambda: runtime.isolates)
-    feed = Feed()
+    feed, incoming = Feed(), Incoming(settings)
+    arrivals = Arrivals(settings, clock, store=store, prompts=prompts, projects=projects, incoming=incoming)
     work = Work(
         settings=settings, clock=clock, runtime=runtime, stacks=stacks, store=store, prompts=prompts, tokens=tokens, tools=tools,
         name_project=Namer(catalog, usage).name_project, path=machine_path(),
     )  # fmt: skip
     services = Services(
         settings=settings, clock=clock, users=Users(clock), tokens=ApiTokens(clock), attempts=Attempts(clock), projects=projects,
-        prompts=prompts, requests=requests, catalog=catalog, feed=feed, incoming=Incoming(settings), agent=stacks.agent,
+        prompts=prompts, requests=requests, catalog=catalog, feed=feed, incoming=incoming, arrivals=arrivals, agent=stacks.agent,
     )  # fmt: skip
     return Parts(settings, work, services, gateway, runtime, EventWriter(settings.database), feed)
 
@@ -160,6 +167,7 @@ def serve(settings: Settings) -> int:
     with only_one(settings):
         sock = listen(settings.bind, settings.port)
         parts = build(settings)
+        parts.services.incoming.sweep(parts.waiting())
         runner = asyncio.Runner(loop_factory=_loop_factory())
         with runner:
             runner.run(_serve(parts, Listener(application(parts.services), sock)))

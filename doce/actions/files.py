@@ -7,12 +7,12 @@ from pathlib import Path
 from pydantic import Field
 
 from doce.actions.projects import OfProject
-from doce.actions.registry import Call, Done, Download, Taken, action
+from doce.actions.registry import Call, Done, Download, Input, Taken, action
 from doce.errors import BadRequest
-from doce.projects import assets, files
+from doce.projects import assets, export, files, templates, unpacking
 from doce.projects.assets import AssetView
 from doce.projects.files import FileContent, FileList
-from doce.projects.views import Page
+from doce.projects.views import Page, ProjectView
 
 BYTES = "application/octet-stream"
 #: Without the charset: what an answer is documented with.
@@ -44,6 +44,17 @@ class NewAsset(OfProject):
 
 class RenameAsset(OfAsset):
     new_name: str = Field(max_length=400, description="The new file name; the extension stays.", examples=["brand.png"])
+
+
+class Import(Input):
+    name: str | None = Field(None, max_length=200, description="Its name; the file's own when left out.", examples=["Tea Shop"])
+    template: str | None = Field(None, max_length=100, description="What runs it: static, astro-starter.", examples=["static"])
+    model: str | None = Field(None, max_length=200, description="Model, as provider/model.", examples=["rehearsal/site-builder"])
+    prompt: str | None = Field(None, description="What to ask its agent for first, if anything.", examples=["make it dark"])
+
+
+class Duplicate(OfProject):
+    name: str | None = Field(None, max_length=200, description="Name of the copy.", examples=["Tea Shop, second try"])
 
 
 def _workspace(call: Call) -> Path:
@@ -111,3 +122,33 @@ def delete_asset(call: Call, given: OfAsset) -> Done:
     """Delete an asset."""
     assets.delete(_workspace(call), given.asset)
     return Done(message=f"{given.asset} is deleted.")
+
+
+@action(
+    "projects.export", input=OfProject, output=Download, role="viewer", method="GET", path="/api/projects/{project}/export",
+    gives=("application/zip",),
+)  # fmt: skip
+def export_project(call: Call, given: OfProject) -> Download:
+    """Download a project as a zip file, without dependencies, build output and secrets."""
+    pieces = export.zipped(_workspace(call), templates.get(call.project.template))
+    return Download(name=f"{call.project.slug}.zip", media_type="application/zip", pieces=pieces)
+
+
+@action(
+    "projects.import", input=Import, output=ProjectView, role="member", method="POST", path="/api/projects/import", status=201,
+    takes=Taken(unpacking.MAX_ZIP, ("application/zip", BYTES), "The zip file, up to 100 MiB; it may unpack to 500 MiB."),
+)  # fmt: skip
+def import_project(call: Call, given: Import) -> ProjectView:
+    """Make a project from a zip file; the template is yours to choose, never the file's."""
+    return call.services.arrivals.unpacked(
+        call.user.id, call.received, name=given.name, template=given.template, model=given.model, prompt=given.prompt
+    )
+
+
+@action(
+    "projects.duplicate", input=Duplicate, output=ProjectView, role="viewer", method="POST", path="/api/projects/{project}/duplicate",
+    status=201, words=("duplicate",), positional=("project",), examples=("duplicate ceramic-portfolio",),
+)  # fmt: skip
+def duplicate(call: Call, given: Duplicate) -> ProjectView:
+    """Make a project of your own with the files of this one, without its secrets."""
+    return call.services.arrivals.duplicate(call.user.id, call.project, name=given.name)

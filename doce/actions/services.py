@@ -11,6 +11,7 @@ from doce.clock import Clock
 from doce.events.feed import Feed
 from doce.llm.catalog import Catalog
 from doce.opencode.client import OpenCode
+from doce.projects.arrivals import Arrivals
 from doce.projects.incoming import Incoming
 from doce.projects.lifecycle import Projects
 from doce.projects.prompts import PromptStore
@@ -34,5 +35,6 @@ class Services:
     catalog: Catalog
     feed: Feed
     incoming: Incoming
+    arrivals: Arrivals
     #: A client of a project's agent.
     agent: Callable[[ProjectView], OpenCode]

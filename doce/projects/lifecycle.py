@@ -78,13 +78,13 @@ class Projects:
         Raises BadRequest for a prompt, template, model or file that cannot be used, Unavailable when the disk is full.
         """
         text = checked_text(prompt)
-        chosen = templates.get(template or self._settings.template)
-        model = self.checked_model(model or self._settings.model)
+        chosen = templates.get(template or self.default_template())
+        model = self.checked_model(model or self.default_model())
         uploads = attachments.checked(attached)
-        self._check_disk()
+        self.check_disk()
         project_id = new_id("prj")
         layout = self.layout(project_id)
-        shown = _checked_name(name) if name is not None else naming.name_from(text)
+        shown = checked_name(name) if name is not None else naming.name_from(text)
         with database.atomic():
             project = self._store.insert(
                 id=project_id, owner_user_id=owner, name=shown, slug=naming.slug_from(shown), description=text[:200], prompt=text,
@@ -134,7 +134,7 @@ class Projects:
 
     def start(self, project_id: str, user_id: str | None = None) -> ProjectView:
         """Start its services, or try again what failed. One that runs stays as it is."""
-        self._check_disk()
+        self.check_disk()
         with database.atomic():
             project = self._free_to_act(project_id)
             if project.status in (ProjectStatus.STOPPED, ProjectStatus.ERROR, ProjectStatus.CREATED):
@@ -202,7 +202,7 @@ class Projects:
     def rename(self, project_id: str, name: str) -> ProjectView:
         """Another name; addresses keep the slug."""
         self._free_to_act(project_id)
-        return self._store.rename(project_id, name=_checked_name(name))
+        return self._store.rename(project_id, name=checked_name(name))
 
     def update_model(self, project_id: str, model: str) -> ProjectView:
         """Another model, from the next prompt."""
@@ -265,7 +265,16 @@ class Projects:
             raise Conflict(f"{project.name} is being deleted.")
         return project
 
-    def _check_disk(self) -> None:
+    def default_model(self) -> str:
+        """Model of new projects when nobody says."""
+        return self._settings.model
+
+    def default_template(self) -> str:
+        """Template of new projects when nobody says."""
+        return self._settings.template
+
+    def check_disk(self) -> None:
+        """Raises Unavailable when the disk is too full to start anything."""
         free = shutil.disk_usage(_existing(self._settings.data)).free // (1024 * 1024)
         if free < self._settings.min_free_mb:
             raise Unavailable(
@@ -278,7 +287,8 @@ class Projects:
         return self._store.exists(project_id)
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
+    """A project's name as it may be shown. Raises BadRequest."""
     cleaned = " ".join("".join(c if c.isprintable() else " " for c in name).split())
     if not cleaned:
         raise BadRequest("The name is empty.", hint="Leave it out and doce finds one.")

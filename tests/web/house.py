@@ -23,6 +23,7 @@ from doce.events.feed import Feed
 from doce.events.vocabulary import MessagePartAdded
 from doce.events.writer import EventWriter, Pending
 from doce.llm.catalog import Catalog
+from doce.projects.arrivals import Arrivals
 from doce.projects.incoming import Incoming
 from doce.projects.lifecycle import Projects
 from doce.projects.prompts import PromptStore
@@ -84,18 +85,21 @@ class Loop:
 
 def make_services(settings: Settings, clock: ManualClock, agent: PlayedAgent) -> Services:
     store, prompts, catalog = ProjectStore(settings, clock), PromptStore(clock), Catalog(settings, clock)
+    projects = Projects(settings, clock, store=store, prompts=prompts, models=catalog, isolates=lambda: False)
+    incoming = Incoming(settings)
     return Services(
         settings=settings,
         clock=clock,
         users=Users(clock),
         tokens=ApiTokens(clock),
         attempts=Attempts(clock),
-        projects=Projects(settings, clock, store=store, prompts=prompts, models=catalog, isolates=lambda: False),
+        projects=projects,
         prompts=prompts,
         requests=Requests(clock, store=store, agent=lambda project_id: agent),  # type: ignore[arg-type,return-value]
         catalog=catalog,
         feed=Feed(),
-        incoming=Incoming(settings),
+        incoming=incoming,
+        arrivals=Arrivals(settings, clock, store=store, prompts=prompts, projects=projects, incoming=incoming),
         agent=lambda project: agent,  # type: ignore[arg-type,return-value]
     )
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import json
 import logging
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -63,6 +65,9 @@ ROUTES: dict[str, tuple[str, dict[str, Any] | None, int, int]] = {
     "assets.download": ("P", None, 200, 200),
     "assets.rename": ("P", {"newName": "other.txt"}, 200, 200),
     "assets.delete": ("P", None, 200, 200),
+    "projects.export": ("P", None, 200, 200),
+    "projects.import": ("", {"name": "Imported"}, 201, 201),
+    "projects.duplicate": ("P", {"name": "Again"}, 201, 201),
     "jobs.list": ("", None, 200, 200),
     "jobs.get": ("J", None, 200, 200),
     "jobs.logs": ("J", None, 200, 200),
@@ -111,6 +116,16 @@ def enveloped(answer: httpx.Response) -> None:
     assert "strict-transport-security" not in answer.headers
 
 
+def _zip() -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("public/index.html", "<h1>Tea</h1>")
+    return packed.getvalue()
+
+
+ZIP = _zip()
+
+
 class Asker:
     """Asks every route, each about a fresh project of `owner`."""
 
@@ -142,7 +157,7 @@ class Asker:
     def _send(self, name: str, method: str, url: str, headers: dict[str, str] | None, body: dict[str, Any] | None) -> httpx.Response:
         declared = actions().get(name)
         if declared and declared.in_query and body:
-            content = b"a file" if declared.takes else None
+            content = ZIP if declared.takes else None
             return self.house.http.request(method, url, headers=headers, params=body, content=content)
         return self.house.http.request(method, url, headers=headers, json=body)
 

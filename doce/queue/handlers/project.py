@@ -16,7 +16,9 @@ from doce.events import log as events
 from doce.events.vocabulary import ProjectDeleted
 from doce.ports import release, reserve
 from doce.projects import templates
+from doce.projects.arrivals import take_over
 from doce.projects.history import History
+from doce.projects.incoming import Incoming
 from doce.projects.layout import Layout
 from doce.projects.stack import OPENCODE, PREVIEW
 from doce.projects.status import ProjectStatus
@@ -38,6 +40,8 @@ def create(work: Work, context: JobContext, payload: ProjectCreate) -> None:
         return  # stopped or deleted before we came
     layout = work.layout(project.id)
     work.store.set_status(project.id, ProjectStatus.CREATED, step="copying the template")
+    if take_over(Incoming(work.settings), project.id, layout):
+        context.log("workspace made from the files it came with")
     _copy_template(templates.get(payload.template), layout)
     History(layout, work.path).begin()
     commit = History(layout, work.path).commit("Start from the template")
@@ -76,7 +80,7 @@ def _copy_template(template: templates.Template, layout: Layout) -> None:
 
 def _name(work: Work, context: JobContext, project: ProjectView) -> None:
     """Ask the model for a name, if nobody chose one. Beside the critical path: the name from the words will do."""
-    if project.name != naming.name_from(project.prompt):
+    if not project.prompt or project.name != naming.name_from(project.prompt):
         return
     work.store.set_status(project.id, ProjectStatus.CREATED, step="finding a name")
     name = work.name_project(project.id, project.prompt, project.model)
@@ -96,6 +100,7 @@ def delete(work: Work, context: JobContext, payload: ProjectDelete) -> None:
     faults.point("project.delete.destroyed")
     root = work.layout(project_id).root
     remove_tree(root, lambda: context.throw_if_cancel_requested())
+    Incoming(work.settings).forget(project_id)
     faults.point("project.delete.removed")
     with context.finishing():
         release(project_id)
