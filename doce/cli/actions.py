@@ -8,6 +8,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
@@ -48,10 +51,14 @@ ATTACH = click.Option(
 )
 
 
+FILE = click.Argument(["file"], type=click.Path(exists=True, dir_okay=False, path_type=Path))
+OUTPUT = click.Option(["-o", "--output"], type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), help="Where to; - prints it.")
+
+
 def commands() -> dict[str, click.Command]:
     """Every command that asks a running doce, by its word."""
     found: dict[str, click.Command] = {"events": follow.events, "logs": follow.logs}
-    wordless = [one for one in actions().values() if not one.words and not one.about_file and one.name.partition(".")[0] not in LOCAL]
+    wordless = [one for one in actions().values() if not one.words and one.name.partition(".")[0] not in LOCAL]
     for one in actions().values():
         for place, word in enumerate(one.words):
             found.setdefault(word, command(one, word, hidden=place > 0))
@@ -60,7 +67,7 @@ def commands() -> dict[str, click.Command]:
         group = found.get(noun)
         if not isinstance(group, click.Group):
             found[noun] = group = _grouped(noun, group)
-        group.add_command(command(one, _kebab(verb)))
+        group.add_command(transfer(one, _kebab(verb)) if one.about_file else command(one, _kebab(verb)))
     return found
 
 
@@ -105,6 +112,49 @@ def _callback(chosen: Action) -> Callable[..., int]:
     return run
 
 
+def transfer(chosen: Action, word: str) -> click.Command:
+    """The command `word` of an action that takes or gives a file."""
+    flags = [name for name in chosen.input.model_fields if name not in chosen.placeholders and name != "path"]
+    named = [*chosen.placeholders, *(["path"] if "path" in chosen.input.model_fields else [])]
+    parameters: list[click.Parameter] = [parameter(name, chosen.input.model_fields[name]) for name in named]
+    parameters += [FILE] if chosen.takes else [OUTPUT]
+    parameters += [parameter(name, chosen.input.model_fields[name], flag=True) for name in flags]
+    parameters += [JSON] if chosen.takes else []
+    return click.Command(word, params=parameters, callback=partial(_transferred, chosen), help=chosen.summary, short_help=chosen.summary)
+
+
+def _transferred(chosen: Action, file: Path | None = None, output: Path | None = None, as_json: bool = False, **given: Any) -> int:
+    values = {name: value for name, value in parsed(chosen.input, given).items() if value is not None}
+    if file and "name" in chosen.input.model_fields:
+        values.setdefault("name", file.stem if chosen.name == "projects.import" else file.name)
+    call = request(chosen, values)
+    with Doce() as doce:
+        if file:
+            show(chosen, doce.send(replace(call, file=file)), as_json=as_json)
+        elif output == Path("-"):
+            doce.download(call, sys.stdout.buffer)
+        else:
+            target = output or Path(
+                f"{values['project']}.zip" if chosen.name == "projects.export" else Path(list(values.values())[-1]).name
+            )
+            _fetched(doce, call, target)
+    return 0
+
+
+def _fetched(doce: Doce, call: Call[Any], target: Path) -> None:
+    """Into a file beside it and one rename: a download that broke is never taken for a whole one."""
+    half = target.with_name(f".{target.name}.part")
+    try:
+        with half.open("wb") as file:
+            size = doce.download(call, file)
+        half.replace(target)
+    except OSError as error:
+        raise DoceError(f"{target} cannot be written: {error.strerror}.", hint="Say another place with --output.") from error
+    finally:
+        half.unlink(missing_ok=True)
+    print(f"{target}: {size:,} bytes")
+
+
 def request(chosen: Action, values: dict[str, Any]) -> Call[Any]:
     """What is asked over HTTP. Raises UsageError naming the value that does not fit."""
     try:
@@ -113,7 +163,7 @@ def request(chosen: Action, values: dict[str, Any]) -> Call[Any]:
         raise click.UsageError(printable(str(error))) from None
     said = given.model_dump(mode="json", by_alias=True, exclude_unset=True)
     path = at(chosen.path, **{name: said.pop(name) for name in chosen.placeholders})
-    return Call(chosen.method, path, query=said) if chosen.method in ("GET", "DELETE") else Call(chosen.method, path, body=said)
+    return Call(chosen.method, path, query=said) if chosen.in_query else Call(chosen.method, path, body=said)
 
 
 def show(chosen: Action, answer: Any, *, as_json: bool) -> None:

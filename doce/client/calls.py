@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 from urllib.parse import quote
 
@@ -28,6 +29,10 @@ class Call(Generic[Answer]):
     path: str
     query: dict[str, Any] = field(default_factory=dict)
     body: dict[str, Any] | None = None
+    #: The body is this file, streamed.
+    file: Path | None = None
+    #: doce does it once for each `Idempotency-Key`: it may be asked again when the answer was lost.
+    repeatable: bool = False
 
 
 def at(path: str, **ids: object) -> str:
@@ -66,7 +71,8 @@ def health() -> Call[Wire]:
 
 def create(prompt: str, *, name: str | None = None, template: str | None = None, model: str | None = None) -> Call[Wire]:
     """Create a project from a prompt of 1-32,000 characters; answers at once, the work goes on in the background."""
-    return Call("POST", "/api/projects", body={"prompt": prompt, "name": name, "template": template, "model": model})
+    body = {"prompt": prompt, "name": name, "template": template, "model": model}
+    return Call("POST", "/api/projects", body=body, repeatable=True)
 
 
 def projects(*, limit: int | None = None, before: str | None = None) -> Call[Wire]:
@@ -81,7 +87,8 @@ def project(project: str) -> Call[Wire]:
 
 def chat(project: str, text: str, *, model: str | None = None) -> Call[Wire]:
     """Queue a prompt; prompts of a project are done one after the other."""
-    return Call("POST", at("/api/projects/{project}/prompts", project=project), body={"text": text, "model": model})
+    path = at("/api/projects/{project}/prompts", project=project)
+    return Call("POST", path, body={"text": text, "model": model}, repeatable=True)
 
 
 def prompts(project: str, *, limit: int | None = None, before: str | None = None) -> Call[Wire]:
@@ -119,3 +126,61 @@ def answer_question(project: str, request: str, answers: Sequence[Sequence[str]]
 def job(job: int) -> Call[Wire]:
     """A job of the queue."""
     return Call("GET", at("/api/jobs/{job}", job=job))
+
+
+def duplicate(project: str, *, name: str | None = None) -> Call[Wire]:
+    """A project of your own with the files of this one."""
+    return Call("POST", at("/api/projects/{project}/duplicate", project=project), body={"name": name})
+
+
+def export(project: str) -> Call[bytes]:
+    """The project as a zip file; for `download`."""
+    return Call("GET", at("/api/projects/{project}/export", project=project))
+
+
+def import_project(
+    file: Path, *, name: str | None = None, template: str | None = None, model: str | None = None, prompt: str | None = None
+) -> Call[Wire]:
+    """A project from a zip file of up to 100 MiB."""
+    query = {"name": name or file.stem, "template": template, "model": model, "prompt": prompt}
+    return Call("POST", "/api/projects/import", query=query, file=file)
+
+
+def files(project: str, path: str = "", *, limit: int | None = None, after: str | None = None) -> Call[Wire]:
+    """A page ``{items, next, path, truncated}`` of one folder of the project."""
+    return Call("GET", at("/api/projects/{project}/files", project=project), query={"path": path, "limit": limit, "after": after})
+
+
+def file(project: str, path: str) -> Call[Wire]:
+    """``{path, size, modifiedAt, text, base64}`` of a file of up to 1 MiB."""
+    return Call("GET", at("/api/projects/{project}/files/content", project=project), query={"path": path})
+
+
+def raw_file(project: str, path: str) -> Call[bytes]:
+    """A file of any size; for `download`."""
+    return Call("GET", at("/api/projects/{project}/files/raw", project=project), query={"path": path})
+
+
+def assets(project: str, *, limit: int | None = None, after: str | None = None) -> Call[Wire]:
+    """A page ``{items, next}`` of the project's assets, by name."""
+    return Call("GET", at("/api/projects/{project}/assets", project=project), query={"limit": limit, "after": after})
+
+
+def upload_asset(project: str, file: Path, *, name: str | None = None) -> Call[Wire]:
+    """Put a file of up to 50 MiB among the project's assets."""
+    return Call("POST", at("/api/projects/{project}/assets", project=project), query={"name": name or file.name}, file=file)
+
+
+def asset(project: str, asset: str) -> Call[bytes]:
+    """An asset; for `download`."""
+    return Call("GET", at("/api/projects/{project}/assets/{asset}", project=project, asset=asset))
+
+
+def rename_asset(project: str, asset: str, new_name: str) -> Call[Wire]:
+    """Another name, same extension."""
+    return Call("PATCH", at("/api/projects/{project}/assets/{asset}", project=project, asset=asset), body={"newName": new_name})
+
+
+def delete_asset(project: str, asset: str) -> Call[Wire]:
+    """Remove an asset."""
+    return Call("DELETE", at("/api/projects/{project}/assets/{asset}", project=project, asset=asset))

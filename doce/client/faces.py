@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from functools import partial
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import IO, Any, Self, TypeVar, cast
 
 import httpx
 from httpx_sse import EventSource
@@ -40,6 +43,14 @@ class _Calls:
     answer_permission = Method(calls.answer_permission)
     answer_question = Method(calls.answer_question)
     job = Method(calls.job)
+    duplicate = Method(calls.duplicate)
+    import_project = Method(calls.import_project)
+    files = Method(calls.files)
+    file = Method(calls.file)
+    assets = Method(calls.assets)
+    upload_asset = Method(calls.upload_asset)
+    rename_asset = Method(calls.rename_asset)
+    delete_asset = Method(calls.delete_asset)
 
     def __init__(self, url: str | None = None, *, token: str | None = None, address: Address | None = None, timeout_s: float = 30) -> None:
         """Talk to the doce at `url` as the owner of `token`; by default the one `find` finds. Nothing is sent yet."""
@@ -57,10 +68,27 @@ class _Calls:
     def _request(call: Call[Any]) -> dict[str, Any]:
         body = None if call.body is None else {name: value for name, value in call.body.items() if value is not None}
         query = {name: value for name, value in call.query.items() if value is not None}
-        return {"method": call.method, "url": call.path, "params": query, "json": body}
+        # One key for all tries of a call: doce answers the second as the first, should only the answer have been lost.
+        headers = {KEY: str(uuid.uuid4())} if call.repeatable else {}
+        return {"method": call.method, "url": call.path, "params": query, "json": body, "headers": headers}
 
 
+KEY = "Idempotency-Key"
+#: Tries of a call that may be repeated, and the pause between them, seconds.
+TRIES, PAUSE_S = 3, 0.5
+PIECE = 256 * 1024
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL)
+
+
+def _may_have_come(error: httpx.HTTPError | httpx.InvalidURL) -> bool:
+    """The request may have reached doce, only the answer did not come. (One that cannot connect is told at once.)"""
+    return isinstance(error, httpx.ReadError | httpx.WriteError | httpx.RemoteProtocolError | httpx.ReadTimeout)
+
+
+async def _read(path: Path) -> AsyncIterator[bytes]:
+    with await asyncio.to_thread(path.open, "rb") as file:
+        while piece := await asyncio.to_thread(file.read, PIECE):
+            yield piece
 
 
 class Doce(_Calls):
@@ -81,12 +109,36 @@ class Doce(_Calls):
         self._pause, self._patience = pause, patience
 
     def send(self, call: Call[Answer]) -> Answer:
-        """The answer to `call`. Raises the DoceError that doce raised, or Unavailable when it does not answer."""
+        """The answer to `call`. Raises the DoceError that doce raised, or Unavailable when it does not answer.
+
+        A call that doce does once however often it is asked is asked again when the connection broke.
+        """
+        request, lost = self._request(call), False
+        for left in reversed(range(TRIES if call.repeatable else 1)):
+            try:
+                with call.file.open("rb") if call.file else contextlib.nullcontext() as file:
+                    response = self._http.request(**request, content=file and iter(partial(file.read, PIECE), b""))
+                return cast(Answer, answers.value(response, self.address))
+            except _FAILURES as error:
+                lost = lost or _may_have_come(error)
+                if not (left and lost):
+                    raise answers.silence(error, self.address) from error
+            self._pause(PAUSE_S)
+        raise AssertionError("unreachable")
+
+    def download(self, call: Call[bytes], to: IO[bytes]) -> int:
+        """Write the file that answers `call` to `to`, as it comes; returns its bytes. Raises as `send`."""
+        count = 0
         try:
-            response = self._http.request(**self._request(call))
+            with self._http.stream(**self._request(call)) as response:
+                if response.status_code >= 300:
+                    response.read()
+                    answers.value(response, self.address)
+                for piece in response.iter_bytes():
+                    count += to.write(piece)
         except _FAILURES as error:
             raise answers.silence(error, self.address) from error
-        return cast(Answer, answers.value(response, self.address))
+        return count
 
     def request(self, method: str, path: str, *, query: dict[str, Any] | None = None, body: dict[str, Any] | None = None) -> Any:
         """The JSON answer of any address of the API."""
@@ -162,12 +214,32 @@ class AsyncDoce(_Calls):
         self._pause, self._patience = pause, patience
 
     async def send(self, call: Call[Answer]) -> Answer:
-        """The answer to `call`. Raises the DoceError that doce raised, or Unavailable when it does not answer."""
+        """As `Doce.send`."""
+        request, lost = self._request(call), False
+        for left in reversed(range(TRIES if call.repeatable else 1)):
+            try:
+                response = await self._http.request(**request, content=_read(call.file) if call.file else None)
+                return cast(Answer, answers.value(response, self.address))
+            except _FAILURES as error:
+                lost = lost or _may_have_come(error)
+                if not (left and lost):
+                    raise answers.silence(error, self.address) from error
+            await self._pause(PAUSE_S)
+        raise AssertionError("unreachable")
+
+    async def download(self, call: Call[bytes], to: IO[bytes]) -> int:
+        """As `Doce.download`."""
+        count = 0
         try:
-            response = await self._http.request(**self._request(call))
+            async with self._http.stream(**self._request(call)) as response:
+                if response.status_code >= 300:
+                    await response.aread()
+                    answers.value(response, self.address)
+                async for piece in response.aiter_bytes():
+                    count += await asyncio.to_thread(to.write, piece)
         except _FAILURES as error:
             raise answers.silence(error, self.address) from error
-        return cast(Answer, answers.value(response, self.address))
+        return count
 
     async def request(self, method: str, path: str, *, query: dict[str, Any] | None = None, body: dict[str, Any] | None = None) -> Any:
         """The JSON answer of any address of the API."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,17 @@ CALLS: list[tuple[str, Call[Any]]] = [
     ("permissions.answer", calls.answer_permission("shop", "per_1", "once", message="go on")),
     ("questions.answer", calls.answer_question("shop", "que_1", [["Red"], ["my own"]])),
     ("jobs.get", calls.job(4)),
+    ("projects.duplicate", calls.duplicate("shop", name="Shop 2")),
+    ("projects.export", calls.export("shop")),
+    ("projects.import", calls.import_project(Path("shop.zip"), name="Shop", template="static", prompt="make it dark")),
+    ("files.list", calls.files("shop", "public", limit=3, after="0a")),
+    ("files.get", calls.file("shop", "public/index.html")),
+    ("files.download", calls.raw_file("shop", "public/index.html")),
+    ("assets.list", calls.assets("shop", limit=3, after="a.png")),
+    ("assets.upload", calls.upload_asset("shop", Path("logo.png"))),
+    ("assets.download", calls.asset("shop", "logo.png")),
+    ("assets.rename", calls.rename_asset("shop", "logo.png", "brand.png")),
+    ("assets.delete", calls.delete_asset("shop", "logo.png")),
 ]
 
 
@@ -36,7 +48,10 @@ def test_a_call_is_an_action(name: str, call: Call[Any]) -> None:
     assert [part for part in wanted if not part.startswith("{")] == [
         part for part, place in zip(parts, wanted, strict=True) if not place.startswith("{")
     ]
-    understand(action, {**{field: values[field] for field in action.placeholders}, **call.query, **(call.body or {})})
+    assert (call.file is not None) == (action.takes is not None)
+    assert not call.repeatable or action.repeatable
+    query = {name: value for name, value in call.query.items() if value is not None}
+    understand(action, {**{field: values[field] for field in action.placeholders}, **query, **(call.body or {})})
 
 
 def test_every_call_is_compared() -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from doce.client import Doce, calls
+from doce.errors import Conflict, NotFound, Unavailable
 from doce.projects import assets
 
 from .house import House
@@ -151,3 +156,50 @@ def _descriptors() -> int:
         except OSError:
             continue
     return found
+
+
+def test_the_client_carries_files_both_ways(house: House, ada: Any, tmp_path: Path) -> None:
+    url, headers, workspace = ada
+    (workspace / "public" / "index.html").write_text("<h1>Tea</h1>")
+    (tmp_path / "logo.png").write_bytes(b"x" * 700_000)
+    with Doce(f"http://127.0.0.1:{house.port}", token=headers["authorization"].removeprefix("Bearer ")) as doce:
+        project = url.rpartition("/")[2]
+        assert doce.upload_asset(project, tmp_path / "logo.png")["size"] == 700_000
+        fetched = io.BytesIO()
+        assert doce.download(calls.asset(project, "logo.png"), fetched) == 700_000
+        with (tmp_path / "export.zip").open("wb") as file:
+            doce.download(calls.export(project), file)
+        assert set(zipfile.ZipFile(tmp_path / "export.zip").namelist()) == {"public/index.html", "public/logo.png"}
+        made = doce.import_project(tmp_path / "export.zip", template="static")
+        assert (made["name"], made["prompt"]) == ("export", "")
+        with pytest.raises(NotFound):
+            doce.download(calls.asset(project, "none.png"), io.BytesIO())
+        with pytest.raises(Conflict):
+            doce.upload_asset(project, tmp_path / "logo.png")
+    assert {entry.name for entry in house.services.incoming.folder.iterdir()} == {made["id"]}
+
+
+class Losing(httpx.HTTPTransport):
+    """Sends everything on and loses the first answer."""
+
+    lost = 0
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        answer = super().handle_request(request)
+        if not self.lost:
+            self.lost += 1
+            raise httpx.ReadError("the answer was lost")
+        return answer
+
+
+def test_a_project_whose_answer_was_lost_is_made_once(house: House, ada: Any) -> None:
+    _, headers, _ = ada
+    address = f"http://127.0.0.1:{house.port}"
+    with Doce(address, token=headers["authorization"].removeprefix("Bearer "), pause=lambda seconds: None) as doce:
+        doce._http = httpx.Client(base_url=address, headers=headers, transport=Losing())
+        made = doce.create("a site about coffee")
+        assert [item["id"] for item in doce.projects()["items"]][0] == made["id"]
+        assert len(doce.projects()["items"]) == 2, "hers, and this one once"
+        doce._http = httpx.Client(base_url=address, headers=headers, transport=Losing())
+        with pytest.raises(Unavailable):
+            doce.stop(made["id"])
