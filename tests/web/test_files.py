@@ -188,6 +188,8 @@ class Losing(httpx.HTTPTransport):
         answer = super().handle_request(request)
         if not self.lost:
             self.lost += 1
+            answer.read()
+            answer.close()
             raise httpx.ReadError("the answer was lost")
         return answer
 
@@ -195,11 +197,10 @@ class Losing(httpx.HTTPTransport):
 def test_a_project_whose_answer_was_lost_is_made_once(house: House, ada: Any) -> None:
     _, headers, _ = ada
     address = f"http://127.0.0.1:{house.port}"
-    with Doce(address, token=headers["authorization"].removeprefix("Bearer "), pause=lambda seconds: None) as doce:
-        doce._http = httpx.Client(base_url=address, headers=headers, transport=Losing())
+    doce = Doce(address, token=headers["authorization"].removeprefix("Bearer "), pause=lambda seconds: None)
+    doce.close()
+    with httpx.Client(base_url=address, headers=headers, transport=Losing()) as doce._http:
         made = doce.create("a site about coffee")
-        assert [item["id"] for item in doce.projects()["items"]][0] == made["id"]
-        assert len(doce.projects()["items"]) == 2, "hers, and this one once"
-        doce._http = httpx.Client(base_url=address, headers=headers, transport=Losing())
-        with pytest.raises(Unavailable):
-            doce.stop(made["id"])
+        assert [item["name"] for item in doce.projects()["items"]][1:] == ["Tea"], "hers, and this one once"
+    with httpx.Client(base_url=address, headers=headers, transport=Losing()) as doce._http, pytest.raises(Unavailable):
+        doce.stop(made["id"])
