@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import Field
 
 from doce.actions.registry import Call, Done, Input, action, find_project
+from doce.actions.services import Services
+from doce.auth.users import Person
 from doce.errors import Forbidden
 from doce.projects.views import Page, View
 from doce.queue import jobs
@@ -88,9 +90,14 @@ def view(job: Job) -> JobView:
 
 
 def _visible(call: Call, job_id: int) -> Job:
+    return visible(call.services, call.user, job_id)
+
+
+def visible(services: Services, person: Person, job_id: int) -> Job:
+    """The job, if this person may look at it. Raises NotFound, Forbidden."""
     job = jobs.get(job_id)
-    own = job.user_id == call.user.id or (job.project_id is not None and job.project_id in _own_projects(call))
-    if not call.user.is_admin and not own:
+    own = job.user_id == person.id or (job.project_id is not None and job.project_id in services.projects.ids_of(person.id))
+    if not person.is_admin and not own:
         raise Forbidden("This job is somebody else's.")
     return job
 

@@ -140,6 +140,12 @@ def of_types(project_id: str, types: tuple[str, ...], seq: int = 0) -> list[Even
     return [Event(*row) for row in database.execute_sql(sql, (project_id, seq, *types)).fetchall()]
 
 
+def job_states(seq: int, until: int) -> list[Event]:
+    """Every ``job.state`` of all projects after `seq` up to `until`, oldest first. Reads everything between: ask for a stretch."""
+    sql = f"SELECT {COLUMNS} FROM events WHERE seq > ? AND seq <= ? AND type = 'job.state' ORDER BY seq"
+    return [Event(*row) for row in database.execute_sql(sql, (seq, until)).fetchall()]
+
+
 def of_prompt(project_id: str, prompt_id: str, types: tuple[str, ...], seq: int = 0) -> list[Event]:
     """Events of one turn of these types after `seq`, oldest first."""
     return [event for event in of_types(project_id, types, seq) if event.prompt_id == prompt_id]

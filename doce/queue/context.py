@@ -8,6 +8,7 @@ from typing import NoReturn, Protocol
 
 from doce.clock import Clock
 from doce.db.connection import database
+from doce.events import log as events
 from doce.logger import mask
 from doce.queue import bell, model
 from doce.queue.interrupts import Cancelled, LostLease, Rescheduled
@@ -102,3 +103,5 @@ def write_log(job_id: int, message: str, *, level: str, at: int) -> None:
     """Append a line to the log of a job, secrets masked."""
     with database.atomic():
         database.execute_sql("INSERT INTO job_logs (job_id, level, message, at) VALUES (?, ?, ?, ?)", (job_id, level, mask(message), at))
+        # Whoever follows the job looks again; no event of its own, a build writes thousands of lines.
+        database.after_commit(events.bell.ring)

@@ -38,6 +38,8 @@ KEY = {
 _STREAMS = {
     "/api/projects/{project}/opencode/event": ("events.stream", "Follow a project's events.", "after"),
     "/api/projects/{project}/logs": ("logs.stream", "Follow the log of a project's services.", "offset"),
+    "/api/jobs/stream": ("jobs.stream", "Follow the jobs you may see.", "after"),
+    "/api/jobs/{job}/stream": ("jobs.follow", "Follow one job and what it writes, to its end.", "after"),
 }
 
 
@@ -54,7 +56,7 @@ def document() -> dict[str, Any]:
     for one in declared:
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, keys)
     for path, (name, summary, parameter) in _STREAMS.items():
-        paths.setdefault(path, {})["get"] = _stream(name, summary, parameter)
+        paths.setdefault(path, {})["get"] = _stream(path, name, summary, parameter)
     return {
         "openapi": "3.1.0",
         "info": {"title": "doce", "version": __version__, "description": "A sentence becomes a running, deployed website."},
@@ -134,15 +136,16 @@ def _answers(one: Action, keys: Any) -> dict[str, Any]:
     return {str(one.status): good, **refusals}
 
 
-def _stream(name: str, summary: str, parameter: str) -> dict[str, Any]:
+def _stream(path: str, name: str, summary: str, parameter: str) -> dict[str, Any]:
     string = {"type": "string"}
     number = {"type": "integer", "minimum": 0, "maximum": 10**17}
+    kinds = {"project": string, "job": {"type": "integer", "minimum": 1, "maximum": 2**53}}
     error = {"description": "Refused.", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
     return {
         "operationId": name,
         "summary": summary,
         "parameters": [
-            {"name": "project", "in": "path", "required": True, "schema": string},
+            *({"name": place, "in": "path", "required": True, "schema": kind} for place, kind in kinds.items() if f"{{{place}}}" in path),
             {"name": parameter, "in": "query", "required": False, "schema": number},
             {"name": "follow", "in": "query", "required": False, "schema": {"type": "boolean"}},
         ],

@@ -27,6 +27,7 @@ from doce.logger import log_context
 from doce.projects.incoming import Received
 from doce.web.answers import ON_ERROR, Json
 from doce.web.downloads import download
+from doce.web.job_streams import JobStreams
 from doce.web.middleware import Envelope
 from doce.web.openapi import document
 from doce.web.receiving import Receiving
@@ -43,6 +44,7 @@ class Office:
         self.services = services
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="doce-act")
         self.streams = Streams(services, self.do)
+        self.jobs = JobStreams(services, self.do)
         self.receiving = Receiving(services.incoming)
 
     async def do(self, work: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
@@ -119,14 +121,17 @@ def application(services: Services) -> Starlette:
     paths: dict[str, list[Action]] = {}
     for chosen in actions().values():
         paths.setdefault(chosen.path, []).append(chosen)
+    # The streams first: `/api/jobs/stream` is no job called so.
     routes = [
-        Route(path, _by_method({one.method: office.endpoint(one) for one in group}), methods=[one.method for one in group])
-        for path, group in paths.items()
-    ]
-    routes += [
         Route("/api/projects/{project}/opencode/event", streams.events, methods=["GET"]),
         Route("/api/projects/{project}/logs", streams.logs, methods=["GET"]),
+        Route("/api/jobs/stream", office.jobs.everything, methods=["GET"]),
+        Route("/api/jobs/{job}/stream", office.jobs.one, methods=["GET"]),
         Route("/api/openapi.json", office.openapi, methods=["GET"]),
+    ]
+    routes += [
+        Route(path, _by_method({one.method: office.endpoint(one) for one in group}), methods=[one.method for one in group])
+        for path, group in paths.items()
     ]
     app = Starlette(routes=routes, middleware=[Middleware(Envelope)], exception_handlers=ON_ERROR)
     # An address with a slash too many is told so in our words, not sent to a host that the request made up.

@@ -179,10 +179,15 @@ class Streams:
     def _may_still(self, request: Request, person: Person, project_id: str) -> bool:
         """The token still opens and the project is still there."""
         try:
-            # Not `who`: a token that was revoked meanwhile is nobody's guess.
-            return self._services.tokens.who(bearer(request) or "") == person and self._services.projects.exists(project_id)
+            return still_signed_in(self._services, request, person) and self._services.projects.exists(project_id)
         except DoceError:
             return False
+
+
+def still_signed_in(services: Services, request: Request, person: Person) -> bool:
+    """What the request showed still opens as the same person."""
+    # Not `who`: a token that was revoked meanwhile is nobody's guess.
+    return services.tokens.who(bearer(request) or "") == person
 
 
 def cursor(text: str | None, name: str = "after") -> int:

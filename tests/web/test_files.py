@@ -201,6 +201,6 @@ def test_a_project_whose_answer_was_lost_is_made_once(house: House, ada: Any) ->
     doce.close()
     with httpx.Client(base_url=address, headers=headers, transport=Losing()) as doce._http:
         made = doce.create("a site about coffee")
-        assert [item["name"] for item in doce.projects()["items"]][1:] == ["Tea"], "hers, and this one once"
+        assert [item["name"] for item in doce.projects()["items"]][1:] == ["About Tea"], "hers, and this one once"
     with httpx.Client(base_url=address, headers=headers, transport=Losing()) as doce._http, pytest.raises(Unavailable):
         doce.stop(made["id"])

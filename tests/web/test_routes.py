@@ -22,7 +22,12 @@ from doce.web.openapi import document
 from .house import House, PlayedAgent
 
 CODES = {(error.code, error.status) for error in all_errors()} | {("BAD_REQUEST", 405)}
-STREAMS = {"events.stream": "/api/projects/{project}/opencode/event", "logs.stream": "/api/projects/{project}/logs"}
+STREAMS = {
+    "events.stream": "/api/projects/{project}/opencode/event",
+    "logs.stream": "/api/projects/{project}/logs",
+    "jobs.follow": "/api/jobs/{job}/stream",
+    "jobs.stream": "/api/jobs/stream",
+}
 
 #: What each route is asked with, and what the owner and an admin are answered. `P`: about a project, `J`: about a job.
 ROUTES: dict[str, tuple[str, dict[str, Any] | None, int, int]] = {
@@ -82,6 +87,8 @@ ROUTES: dict[str, tuple[str, dict[str, Any] | None, int, int]] = {
     "words.say": ("", {"text": "me"}, 200, 200),
     "events.stream": ("P", None, 200, 200),
     "logs.stream": ("P", None, 200, 200),
+    "jobs.follow": ("J", None, 200, 200),
+    "jobs.stream": ("", None, 200, 200),
     "openapi": ("", None, 200, 200),
 }
 
