@@ -11,7 +11,7 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,12 +29,14 @@ from doce.db.connection import database, open_database
 from doce.errors import Conflict, DoceError
 from doce.events.feed import Feed
 from doce.events.writer import EventWriter
+from doce.health import ready
 from doce.llm.catalog import Catalog
 from doce.llm.complete import Namer
 from doce.llm.gateway import Gateway
 from doce.llm.server import GatewayServer
 from doce.llm.tokens import GatewayTokens
 from doce.llm.usage import UsageCounter
+from doce.presence.presence import Presence
 from doce.process import ProcessRuntime
 from doce.projects.arrivals import Arrivals
 from doce.projects.incoming import Incoming
@@ -45,6 +47,7 @@ from doce.projects.stack import Stacks
 from doce.projects.status import ProjectStatus
 from doce.projects.store import ProjectStore
 from doce.projects.tools import MachineTools
+from doce.projects.views import ProjectView
 from doce.queue import owner, registry
 from doce.queue.handlers import docker, opencode, project
 from doce.queue.handlers.work import Work
@@ -57,8 +60,11 @@ from doce.testing import faults
 from doce.toolchain import Toolchain
 from doce.transport import Listener, listen
 from doce.upkeep.keeper import RelayKeeper
+from doce.upkeep.reaper import Reaper
 from doce.upkeep.reconciler import Reconciler
 from doce.upkeep.relay import Desk
+from doce.upkeep.rounds import Rounds
+from doce.upkeep.shift import Shift
 from doce.web.routes import application
 
 logger = logging.getLogger(__name__)
@@ -114,15 +120,24 @@ def build(settings: Settings) -> Parts:
     projects = Projects(settings, clock, store=store, prompts=prompts, models=catalog, isolates=lambda: runtime.isolates)
     feed, incoming = Feed(), Incoming(settings)
     arrivals = Arrivals(settings, clock, store=store, prompts=prompts, projects=projects, incoming=incoming)
+    presence = Presence(clock, store=store, stale_s=settings.viewer_stale_s, ready=partial(_answering, stacks))
     work = Work(
         settings=settings, clock=clock, runtime=runtime, stacks=stacks, store=store, prompts=prompts, tokens=tokens, tools=tools,
         name_project=Namer(catalog, usage).name_project, path=machine_path(),
     )  # fmt: skip
     services = Services(
         settings=settings, clock=clock, users=Users(clock), tokens=ApiTokens(clock), attempts=Attempts(clock), projects=projects,
-        prompts=prompts, requests=requests, catalog=catalog, feed=feed, incoming=incoming, arrivals=arrivals, agent=stacks.agent,
+        prompts=prompts, requests=requests, catalog=catalog, feed=feed, presence=presence, incoming=incoming, arrivals=arrivals,
+        agent=stacks.agent,
     )  # fmt: skip
     return Parts(settings, work, services, gateway, runtime, EventWriter(settings.database), feed)
+
+
+def _answering(stacks: Stacks, project: ProjectView) -> dict[str, bool]:
+    """Which services of a project that starts are ready."""
+    if project.preview_port is None or project.opencode_port is None:
+        return {}
+    return {name: ready(probe, port).ok for name, (probe, port) in stacks.probes(project).items()}
 
 
 def handlers(work: Work) -> Mapping[str, Handler]:
@@ -170,7 +185,9 @@ def serve(settings: Settings) -> int:
         parts.services.incoming.sweep(parts.waiting())
         runner = asyncio.Runner(loop_factory=_loop_factory())
         with runner:
-            runner.run(_serve(parts, Listener(application(parts.services), sock)))
+            app = application(parts.services)
+            runner.run(_serve(parts, Listener(app, sock)))
+            app.state.office.close()
         parts.runtime.close()
         database.close()
     return 0
@@ -223,12 +240,29 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
         reconciler = Reconciler(parts.work, parts.services.requests)
         stack.callback(parts.runtime.watch(lambda project_id, _service: reconciler.wake(project_id)))
         reconciler.start()
-        stack.callback(reconciler.stop)
+        stack.push_async_callback(asyncio.to_thread, reconciler.stop)
+        for rounds in _rounds(parts):
+            rounds.start()
+            stack.push_async_callback(asyncio.to_thread, rounds.stop)
+        parts.services.presence.start()
+        stack.push_async_callback(asyncio.to_thread, parts.services.presence.stop)
         if worker:
             worker.start()
             # In a thread: running handlers get their grace, and the loop goes on serving them meanwhile.
             stack.push_async_callback(asyncio.to_thread, worker.stop)
         yield
+
+
+def _rounds(parts: Parts) -> list[Rounds]:
+    """What is looked at again and again, by one process of several."""
+    settings, work = parts.settings, parts.work
+
+    def rounds(name: str, look: Callable[[], object], every_s: float) -> Rounds:
+        shift = Shift(name, owner.name(name), ttl_s=max(15.0, 3 * every_s), clock=work.clock, is_gone=owner.is_gone)
+        return Rounds(name, look, every_s=every_s, shift=shift)
+
+    reaper = Reaper(settings, work.clock, store=work.store, requests=parts.services.requests)
+    return [rounds("reaper", reaper.look, settings.reap_s)]
 
 
 async def _start_gateway(parts: Parts) -> None:

@@ -189,6 +189,7 @@ def serve(folder: Path, rate: int, seconds: float) -> int:
     from doce.events.feed import Feed
     from doce.events.writer import EventWriter
     from doce.llm.catalog import Catalog
+    from doce.presence.presence import Presence
     from doce.projects.lifecycle import Projects
     from doce.projects.prompts import PromptStore
     from doce.projects.requests import Requests
@@ -207,7 +208,8 @@ def serve(folder: Path, rate: int, seconds: float) -> int:
     projects = Projects(settings, clock, store=store, prompts=prompts, models=catalog, isolates=lambda: False)
     services = Services(
         settings=settings, clock=clock, users=users, tokens=tokens, attempts=Attempts(clock), projects=projects, prompts=prompts,
-        requests=Requests(clock, store=store, agent=no_agent), catalog=catalog, feed=feed, agent=no_agent,  # type: ignore[arg-type]
+        requests=Requests(clock, store=store, agent=no_agent), catalog=catalog, feed=feed, agent=no_agent,
+        presence=Presence(clock, store=store, stale_s=30, ready=lambda project: {}),  # type: ignore[arg-type]
     )  # fmt: skip
     admin = users.first_admin("bench")
     _, secret = tokens.create(admin.id, "bench")

@@ -11,6 +11,7 @@ from doce.clock import Clock
 from doce.events.feed import Feed
 from doce.llm.catalog import Catalog
 from doce.opencode.client import OpenCode
+from doce.presence.presence import Presence
 from doce.projects.arrivals import Arrivals
 from doce.projects.incoming import Incoming
 from doce.projects.lifecycle import Projects
@@ -34,6 +35,7 @@ class Services:
     requests: Requests
     catalog: Catalog
     feed: Feed
+    presence: Presence
     incoming: Incoming
     arrivals: Arrivals
     #: A client of a project's agent.

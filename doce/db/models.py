@@ -236,6 +236,31 @@ class Port(Row):
         table_name = "ports"
 
 
+class Viewer(Row):
+    project_id = pw.TextField()
+    #: The viewer's own, or one a stream was given.
+    viewer_id = pw.TextField()
+    user_id = pw.TextField(null=True)
+    door = pw.TextField()
+    seen_at = pw.IntegerField()
+
+    class Meta:
+        table_name = "viewers"
+        primary_key = pw.CompositeKey("project_id", "viewer_id")
+
+
+class Death(Row):
+    """A service that ended by itself."""
+
+    id = pw.AutoField()
+    project_id = pw.TextField()
+    service = pw.TextField()
+    at = pw.IntegerField()
+
+    class Meta:
+        table_name = "deaths"
+
+
 def as_dict(row: Row) -> dict[str, Any]:
     """The columns of `row` by name."""
     return {name: getattr(row, name) for name in row._meta.fields}

@@ -7,20 +7,19 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from doce.db import leases
 from doce.errors import DoceError
 from doce.logger import log_context
 from doce.projects import store as project_store
 from doce.projects.status import ProjectStatus
 from doce.projects.views import ProjectView
 from doce.upkeep.relay import Desk, Relay
+from doce.upkeep.shift import Shift
 
 logger = logging.getLogger(__name__)
 
 #: How often rows are looked at for what another process changed.
 LOOK_S = 1.0
-LEASE = "relay"
-LEASE_MS = 15_000
+LEASE_S = 15.0
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 15.0
 
 
@@ -29,8 +28,7 @@ class RelayKeeper:
 
     def __init__(self, desk: Desk, holder: str, *, is_gone: Callable[[str], bool]) -> None:
         self._desk = desk
-        self._holder = holder
-        self._is_gone = is_gone
+        self._shift = Shift("relay", holder, ttl_s=LEASE_S, clock=desk.clock, is_gone=is_gone)
         self._relays: dict[str, tuple[int, asyncio.Task[None]]] = {}
         self._woken = asyncio.Event()
 
@@ -62,7 +60,7 @@ class RelayKeeper:
         finally:
             project_store.changed.remove(wake)
             await self._end(list(self._relays))
-            await asyncio.to_thread(leases.release, LEASE, self._holder)
+            await asyncio.to_thread(self._shift.end)
 
     async def _look(self) -> None:
         wanted = await asyncio.to_thread(self._wanted)
@@ -73,23 +71,12 @@ class RelayKeeper:
                 self._relays[project_id] = (port, asyncio.create_task(self._read(project), name=f"doce-relay-{project_id}"))
 
     def _wanted(self) -> dict[str, tuple[int, ProjectView]]:
-        if not self._hold():
+        if not self._shift.mine():
             return {}
         running = self._desk.store.live(ProjectStatus.RUNNING, ProjectStatus.STOPPING)
         return {
             project.id: (project.opencode_port, project) for project in running if project.opencode_port and project.bootstrap_session_id
         }
-
-    def _hold(self) -> bool:
-        """This process relays, or the one that did is gone."""
-        now = self._desk.clock.now_ms()
-        if leases.hold(LEASE, self._holder, now_ms=now, ttl_ms=LEASE_MS):
-            return True
-        other = leases.holder(LEASE, now_ms=now)
-        if other is None or not self._is_gone(other):
-            return False
-        leases.take_over(LEASE, self._holder, now_ms=now, ttl_ms=LEASE_MS)
-        return True
 
     async def _read(self, project: ProjectView) -> None:
         """One relay, begun again when it breaks: with a state made from the log, nothing is lost or doubled."""

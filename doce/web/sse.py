@@ -19,6 +19,7 @@ from doce.actions.services import Services
 from doce.auth import policy
 from doce.auth.users import Person
 from doce.errors import BadRequest, DoceError
+from doce.presence.presence import Visit
 from doce.projects.views import ProjectView
 from doce.stacks.logs import Chunk, LogFile
 from doce.web.requests import bearer, who
@@ -31,6 +32,7 @@ CHECK_S = 3.0
 #: How long a thread waits for a log to grow, seconds, and how many may at once.
 LOG_WAIT_S = 0.5
 LOG_THREADS = 64
+MAX_VIEWER_ID = 100
 Do = Callable[..., Awaitable[Any]]
 
 
@@ -99,13 +101,14 @@ class Streams:
         """GET /api/projects/{project}/opencode/event: what happens in a project, from a cursor on."""
         person, project = await self._admit(request)
         after = cursor(request.headers.get("last-event-id") or request.query_params.get("after"))
-        follow = request.query_params.get("follow", "true").lower() not in ("false", "0", "no")
+        follow = _yes(request, "follow")
         return Stream(self._events(request, person, project.id, after, follow), slow_s=self._services.settings.slow_viewer_s)
 
     async def _events(self, request: Request, person: Person, project_id: str, after: int, follow: bool) -> AsyncIterator[bytes]:
         yield CONNECTED
         feed = self._services.feed
         reader = feed.subscribe(project_id, after)
+        visit = self._visit(request, person, project_id, follow)
         loop = asyncio.get_running_loop()
         checked = quiet_at = loop.time()
         pause = min(CHECK_S, self._services.settings.keepalive_s)
@@ -131,17 +134,28 @@ class Streams:
                     yield KEEP_ALIVE
         finally:
             reader.close()
+            self._leave(visit)
 
     async def logs(self, request: Request) -> Response:
         """GET /api/projects/{project}/logs: the services' log, from a byte offset on."""
         person, project = await self._admit(request)
         text = request.query_params.get("offset")
         offset = cursor(text, "offset") if text is not None else None
-        follow = request.query_params.get("follow", "true").lower() not in ("false", "0", "no")
+        follow = _yes(request, "follow")
         return Stream(self._logs(request, person, project, offset, follow), slow_s=self._services.settings.slow_viewer_s)
 
     async def _logs(self, request: Request, person: Person, project: ProjectView, offset: int | None, follow: bool) -> AsyncIterator[bytes]:
         yield CONNECTED
+        visit = self._visit(request, person, project.id, follow)
+        try:
+            async for frame in self._log_frames(request, person, project, offset, follow):
+                yield frame
+        finally:
+            self._leave(visit)
+
+    async def _log_frames(
+        self, request: Request, person: Person, project: ProjectView, offset: int | None, follow: bool
+    ) -> AsyncIterator[bytes]:
         log = LogFile(self._services.projects.log_file(project.id))
         loop = asyncio.get_running_loop()
         checked = quiet_at = loop.time()
@@ -164,12 +178,25 @@ class Streams:
                 if not await self._do(self._may_still, request, person, project.id):
                     return
 
+    def _visit(self, request: Request, person: Person, project_id: str, follow: bool) -> Visit | None:
+        """Whoever keeps a stream open watches, unless it says otherwise (`watch=false`: something that listens for nobody)."""
+        if not follow or not _yes(request, "watch"):
+            return None
+        viewer_id = request.query_params.get("viewerId") or None
+        return self._services.presence.enter(project_id, person.id, viewer_id=viewer_id)
+
+    def _leave(self, visit: Visit | None) -> None:
+        if visit:
+            self._services.presence.leave(visit)
+
     async def _admit(self, request: Request) -> tuple[Person, ProjectView]:
-        unknown = set(request.query_params) - {"after", "offset", "follow"}
+        unknown = set(request.query_params) - {"after", "offset", "follow", "watch", "viewerId"}
         person = await self._do(who, self._services, request)
         admitted: tuple[Person, ProjectView] = await self._do(self._find, person, request.path_params["project"])
         if unknown:
-            raise BadRequest(f"This stream knows no {sorted(unknown)[0]!r}.", hint="It knows after, offset and follow.")
+            raise BadRequest(f"This stream knows no {sorted(unknown)[0]!r}.", hint="It knows after, offset, follow, watch and viewerId.")
+        if len(request.query_params.get("viewerId", "")) > MAX_VIEWER_ID:
+            raise BadRequest("The viewerId is too long.", hint=f"At most {MAX_VIEWER_ID} characters.", details={"field": "viewerId"})
         return admitted
 
     def _find(self, person: Person | None, word: str) -> tuple[Person, ProjectView]:
@@ -188,6 +215,10 @@ def still_signed_in(services: Services, request: Request, person: Person) -> boo
     """What the request showed still opens as the same person."""
     # Not `who`: a token that was revoked meanwhile is nobody's guess.
     return services.tokens.who(bearer(request) or "") == person
+
+
+def _yes(request: Request, name: str) -> bool:
+    return request.query_params.get(name, "true").lower() not in ("false", "0", "no")
 
 
 def cursor(text: str | None, name: str = "after") -> int:

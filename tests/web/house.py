@@ -23,6 +23,7 @@ from doce.events.feed import Feed
 from doce.events.vocabulary import MessagePartAdded
 from doce.events.writer import EventWriter, Pending
 from doce.llm.catalog import Catalog
+from doce.presence.presence import Presence
 from doce.projects.arrivals import Arrivals
 from doce.projects.incoming import Incoming
 from doce.projects.lifecycle import Projects
@@ -100,6 +101,7 @@ def make_services(settings: Settings, clock: ManualClock, agent: PlayedAgent) ->
         feed=Feed(),
         incoming=incoming,
         arrivals=Arrivals(settings, clock, store=store, prompts=prompts, projects=projects, incoming=incoming),
+        presence=Presence(clock, store=store, stale_s=settings.viewer_stale_s, ready=lambda project: {}),
         agent=lambda project: agent,  # type: ignore[arg-type,return-value]
     )
 

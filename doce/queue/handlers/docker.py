@@ -7,6 +7,7 @@ import logging
 from doce.errors import DoceError
 from doce.health import ready
 from doce.ports import PortTaken, move, reserve
+from doce.presence import viewers
 from doce.projects.stack import OPENCODE, PREVIEW
 from doce.projects.status import ProjectStatus, PromptState
 from doce.projects.views import ProjectView
@@ -175,11 +176,19 @@ def ensure_running(work: Work, context: JobContext, payload: DockerEnsureRunning
     compose_up(work, context, payload)
 
 
+def _is_wanted(work: Work, project: ProjectView) -> bool:
+    """Somebody came back, or something began, after the reaper looked."""
+    if project.status is not ProjectStatus.RUNNING or project.agent != "idle" or project.queued_prompts:
+        return True
+    stale_ms = round(work.settings.viewer_stale_s * 1000)
+    return viewers.count(project.id, now_ms=work.clock.now_ms(), stale_ms=stale_ms) > 0
+
+
 def stop(work: Work, context: JobContext, payload: DockerStop) -> None:
     """End the turn, then the services. Files, versions and production stay."""
     project = work.store.get(payload.project_id)
     active = work.prompts.active(project.id)
-    if payload.reason == "idle" and (active or work.prompts.next(project.id) or project.status is not ProjectStatus.RUNNING):
+    if payload.reason == "idle" and _is_wanted(work, project):
         return
     if project.status is ProjectStatus.STOPPED:
         return
@@ -189,7 +198,7 @@ def stop(work: Work, context: JobContext, payload: DockerStop) -> None:
         work.prompts.request_stop(active.id, context.job.user_id)
         _abort(work, project)
     work.runtime.stop(project.id)
-    LogFile(work.layout(project.id).log_file).append("host", "stopped\n")
+    LogFile(work.layout(project.id).log_file).append("host", "stopped: nobody watched\n" if payload.reason == "idle" else "stopped\n")
     faults.point("docker.stop")
     if active:
         work.prompts.end(active.id, PromptState.STOPPED)
