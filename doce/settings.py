@@ -33,9 +33,20 @@ class Settings(BaseModel):
     port: int = Field(8420, ge=0, le=65535, description="Port of doce itself; 0 takes a free one.")
     public_url: str | None = Field(None, description="Address people use to reach this doce, when it is not http://<bind>:<port>.")
     gateway_port: int = Field(0, ge=0, le=65535, description="Port of the model gateway; 0 takes a free one once and keeps it.")
-    runtime: Literal["process"] | None = Field(
-        None, description="What runs projects. Not set: `process`, and only with the rehearsal model."
+    runtime: Literal["process", "docker"] | None = Field(
+        None, description="What runs projects: `docker` isolates them. Not set: `process`, and only with the rehearsal model."
     )
+    docker_host: str | None = Field(None, description="Address of the Docker engine; not set: this machine's socket.")
+    node_image: str = Field("doce/node", description="Image of previews and builds; doce's own is built when missing, others are pulled.")
+    agent_image: str = Field("doce/agent", description="Image of coding agents.")
+    web_image: str = Field("doce/web", description="Image of what serves deployed sites.")
+    container_uid: int | None = Field(
+        None, ge=1, description="User id of containers; not set: the owner of the data folder, 1000 when that is root."
+    )
+    container_network: str = Field("10.213.0.0/16", description="Range of addresses that projects' networks are cut from.")
+    container_memory_mb: int = Field(1536, ge=128, description="Memory limit of a container (MiB).")
+    container_cpus: float = Field(2, gt=0, description="Processor limit of a container (cores).")
+    container_processes: int = Field(512, ge=32, description="Most processes and threads in a container.")
     workers: int = Field(4, ge=0, le=20, description="Jobs run at the same time in this process; 0 leaves them to `doce worker`.")
     model: str = Field("rehearsal/site-builder", description="Model of new projects, as provider/model.")
     openrouter_key: SecretStr | None = Field(None, description="Key of OpenRouter; makes its models available.")

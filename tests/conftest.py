@@ -10,6 +10,8 @@ import pytest
 
 from doce.db.connection import open_database
 
+from . import engine as test_engine
+
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[peewee.SqliteDatabase]:
@@ -17,3 +19,9 @@ def db(tmp_path: Path) -> Iterator[peewee.SqliteDatabase]:
     database = open_database(tmp_path / "data" / "db.sqlite")
     yield database
     database.close()
+
+
+@pytest.fixture(scope="session")
+def engine() -> None:
+    """A Docker engine answers."""
+    test_engine.ensure()

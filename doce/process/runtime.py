@@ -28,7 +28,7 @@ from doce.process.collector import Collector
 from doce.process.tags import Found, Tag, session, tagged, wait_gone
 from doce.stacks.logs import LogFile
 from doce.stacks.runtime import ExecResult, ServiceState
-from doce.stacks.stack import Service, Stack
+from doce.stacks.stack import Service, Stack, group_of
 from doce.testing import faults
 
 logger = logging.getLogger(__name__)
@@ -83,19 +83,13 @@ class ProcessRuntime:
         return self.ps(stack.project_id)
 
     def stop(self, project_id: str, services: Collection[str] | None = None) -> None:
-        self._adopt()
-        self._end([child for child in self._of(project_id) if services is None or child.tag.service in services])
-        # What a service that died before left running.
-        self._sweep(lambda found: found.tag.project_id == project_id and (services is None or found.tag.service in services))
+        self._stop(project_id, _chosen(services))
 
-    def down(self, project_id: str) -> None:
-        self.stop(project_id)
-        with self._lock:
-            for key in [key for key in self._children if key[0] == project_id]:
-                del self._children[key]
+    def down(self, project_id: str, services: Collection[str] | None = None) -> None:
+        self._down(project_id, _chosen(services))
 
     def destroy(self, project_id: str) -> None:
-        self.down(project_id)
+        self._down(project_id, lambda _service: True)
 
     def ps(self, project_id: str) -> list[ServiceState]:
         self._adopt(FRESH_S)
@@ -133,6 +127,18 @@ class ProcessRuntime:
     def close(self) -> None:
         self._listeners.clear()
         self._collector.stop()
+
+    def _stop(self, project_id: str, chosen: Callable[[str], bool]) -> None:
+        self._adopt()
+        self._end([child for child in self._of(project_id) if chosen(child.tag.service)])
+        # What a service that died before left running.
+        self._sweep(lambda found: found.tag.project_id == project_id and chosen(found.tag.service))
+
+    def _down(self, project_id: str, chosen: Callable[[str], bool]) -> None:
+        self._stop(project_id, chosen)
+        with self._lock:
+            for key in [key for key in self._children if key[0] == project_id and chosen(key[1])]:
+                del self._children[key]
 
     def _child(self, project_id: str, service: str) -> Child | None:
         with self._lock:
@@ -256,6 +262,11 @@ class ProcessRuntime:
             for process in left:
                 wait_gone(process, GRACE_S / MAX_SWEEPS)
         logger.error("processes of a project cannot be ended", extra={"pids": [process.pid for process in left]})
+
+
+def _chosen(services: Collection[str] | None) -> Callable[[str], bool]:
+    """The named services; None: the preview group, never what was deployed."""
+    return lambda service: group_of(service) == "preview" if services is None else service in services
 
 
 def _unseen_end(process: psutil.Process) -> None:

@@ -55,6 +55,7 @@ class Stacks:
             workspace=layout.workspace,
             home=layout.home,
             logs=layout.logs,
+            store=layout.store,
             services=(self._preview(project, layout), self._opencode(project, layout)),
         )
 
@@ -117,4 +118,5 @@ class Stacks:
             probe=Probe(path="/global/health", user=OPENCODE_USER, password=password),
             # As a container's first process OpenCode ignores SIGTERM (reference/docker.md); SIGINT ends it everywhere.
             stop_signal="SIGINT",
+            private=True,
         )

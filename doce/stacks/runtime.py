@@ -56,13 +56,13 @@ class Runtime(Protocol):
         """
 
     def stop(self, project_id: str, services: Collection[str] | None = None) -> None:
-        """End services (None: all of the stack), so that `up` can start them again."""
+        """End services, so that `up` can start them again. None: those of the preview group, never what was deployed."""
 
-    def down(self, project_id: str) -> None:
-        """End and forget the services; what they stored stays."""
+    def down(self, project_id: str, services: Collection[str] | None = None) -> None:
+        """End and forget services; what they stored stays. None: as `stop`."""
 
     def destroy(self, project_id: str) -> None:
-        """Leave nothing of the project behind but its files."""
+        """Leave nothing of the project behind but its files: previews, builds and what was deployed."""
 
     def ps(self, project_id: str) -> list[ServiceState]:
         """The services that were started and not taken down."""
@@ -77,7 +77,7 @@ class Runtime(Protocol):
         """
 
     def projects(self) -> set[str]:
-        """Projects of this doce that have anything running."""
+        """Projects of this doce that have anything here: running, stopped or half made."""
 
     def watch(self, on_end: Callable[[str, str], None]) -> Callable[[], None]:
         """Call `on_end(project_id, service)` soon after a service ended by itself; returns what ends the watching."""

@@ -7,8 +7,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from pydantic import SecretStr
+
+#: What is stopped and taken down together when nobody names the services.
+Group = Literal["preview", "build", "production"]
+
+
+def group_of(service: str) -> Group:
+    """``preview`` and ``opencode`` are the preview's; ``web`` and ``release-<hash>`` what was deployed."""
+    if service == "build":
+        return "build"
+    return "production" if service == "web" or service.startswith("release-") else "preview"
 
 
 @dataclass(frozen=True)
@@ -23,10 +34,20 @@ class Probe:
 
 
 @dataclass(frozen=True)
+class Mount:
+    """A folder of this machine that a service sees, beside the workspace and its home."""
+
+    source: Path
+    #: Where it lies in a container; on the process runtime it stays where it is.
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True)
 class Service:
     """One program of a project."""
 
-    #: ``preview`` or ``opencode``
+    #: ``preview`` or ``opencode``; ``build``, ``web`` or ``release-<hash>``
     name: str
     image: str
     command: tuple[str, ...]
@@ -43,6 +64,20 @@ class Service:
     stop_signal: str = "SIGTERM"
     #: Run before the command while its dependencies are missing.
     install: tuple[str, ...] = ()
+    #: What it sees of this machine; None: the workspace, its home and its store.
+    mounts: tuple[Mount, ...] | None = None
+    #: Folder it runs in; None: the workspace.
+    folder: Path | None = None
+    #: For doce alone, so only this machine may reach it, wherever doce listens.
+    private: bool = False
+    #: Meant to end, as a build does: its end is no death, and its exit code stays readable.
+    once: bool = False
+    #: Goes on while doce is stopped, and comes back with the engine.
+    lasting: bool = False
+
+    @property
+    def group(self) -> Group:
+        return group_of(self.name)
 
     def fingerprint(self) -> str:
         """Changes with everything that must restart the service. 12 hexadecimal characters; tells nothing of the secrets."""
@@ -57,6 +92,8 @@ class Service:
             sorted(secret.items()),
             self.install,
         ]
+        if self.mounts is not None:
+            told.append([(str(mount.source), mount.target, mount.read_only) for mount in self.mounts])
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
 
 
@@ -71,3 +108,5 @@ class Stack:
     home: Path
     logs: Path
     services: tuple[Service, ...]
+    #: Dependencies of the project, shared by its services.
+    store: Path | None = None

@@ -81,6 +81,12 @@ class Toolchain:
             raise Unavailable(f"{missing[0]} is not there after it was fetched.", hint=f"Remove {self._cache} and try again.")
         return {name: tool for name, tool in found.items() if tool is not None}
 
+    def fetch(self, package: Package) -> Path:
+        """The folder of an npm package's files, fetched if missing. Raises Unavailable with what to do."""
+        if not (self._package_home(package) / package.program).exists():
+            self._fetch_package(package)
+        return self._package_home(package)
+
     def bin_path(self) -> str:
         """PATH for services: our programs, then the system's."""
         self._link()

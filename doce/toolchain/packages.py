@@ -30,6 +30,10 @@ PNPM = Package(
     "pnpm", PNPM_VERSION, "bin/pnpm.cjs", "sha512-9JtajqD97bRLs8DB1ldQkqU8KVDZW3rRXfEfF5dId6LeOgHAfpNOmyjOcW5RwJqUlixzBtCb4uHksYqMh2L9Mg=="
 )
 
+#: What images are made with, beside the machine's own node.
+NPM = Package("npm", "10.9.4", "bin/npm-cli.js", None)
+NODE_INTEGRITY: dict[str, str] = {}
+
 _INTEGRITY = {
     "opencode-linux-x64": "sha512-q/t/3p2CTxOT9y2kvjesb/LZab2+1eqlhhWA02Be6mjTtmYtNBcBsrI5yDo4Fw7ZSPBW2oyMIGMNRqiKQjiAWw==",
     "@vscode/ripgrep-linux-x64": "sha512-mQ3bVrUpnD2vs7QT0vX90Lt0cnUq467uFtEktIdsJJmW296RoSULRGqWgzG1AKxyBpNDD6l4ZO4qKf6SgyC23Q==",

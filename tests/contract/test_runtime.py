@@ -14,13 +14,17 @@ from typing import Protocol
 import pytest
 from pydantic import SecretStr
 
+from doce.docker import DockerRuntime
+from doce.docker.engine import Engine
+from doce.docker.images import BASE, Image, Images
 from doce.errors import Conflict, NotFound, Unavailable
 from doce.health import ready
 from doce.ports import PortTaken, is_free
 from doce.process import ProcessRuntime
-from doce.settings import machine_path
+from doce.settings import Settings, machine_path
 from doce.stacks.runtime import MAX_OUTPUT, Runtime, ServiceState
 from doce.stacks.stack import Probe, Service, Stack
+from doce.toolchain import Toolchain
 
 pytestmark = pytest.mark.slow
 
@@ -76,9 +80,7 @@ class ProcessWorld:
         self.runtime: Runtime = self.again()
 
     def service(self, name: str, program: str, **options: object) -> Service:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
+        port = free_port()
         values: dict[str, object] = {"port": port, "host_port": port, "probe": Probe(any_status=True)} | options
         return Service(name=name, image="", command=tuple(self.argv(program)), **values)  # type: ignore[arg-type]
 
@@ -101,11 +103,62 @@ class ProcessWorld:
             runtime.close()
 
 
-WORLDS: dict[str, Callable[[Path], World]] = {"process": ProcessWorld}
+class DockerWorld:
+    """Containers of an image with Python in it, built as doce builds its own."""
+
+    IMAGE = "doce/test-python"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._instance = f"contract-{os.getpid()}-{folder.parent.name}"
+        self._settings = Settings(data=folder)
+        self._images = python_image(self._settings)
+        self._all: list[DockerRuntime] = []
+        self.runtime: Runtime = self.again()
+
+    def service(self, name: str, program: str, **options: object) -> Service:
+        values: dict[str, object] = {"port": 4321, "host_port": free_port(), "probe": Probe(any_status=True)} | options
+        return Service(name=name, image=self.IMAGE, command=tuple(self.argv(program)), **values)  # type: ignore[arg-type]
+
+    def argv(self, program: str) -> list[str]:
+        return ["python3", "-c", program]
+
+    def stack(self, *services: Service, project: str = "prj_a") -> Stack:
+        root = self._folder / "projects" / project
+        (root / "workspace").mkdir(parents=True, exist_ok=True)
+        return Stack(project, project.removeprefix("prj_"), root / "workspace", root / "agent", root / "logs", services, root / "store")
+
+    def again(self) -> DockerRuntime:
+        self._all.append(DockerRuntime(self._settings, self._instance, Engine(), self._images))
+        return self._all[-1]
+
+    def end(self) -> None:
+        for project in self.runtime.projects():
+            self.runtime.destroy(project)
+        for runtime in self._all:
+            runtime.close()
 
 
-@pytest.fixture(params=WORLDS)
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def python_image(settings: Settings) -> Images:
+    images = Images(settings, Engine(), Toolchain(settings.cache, path=machine_path()))
+    images.add(Image("test-python", DockerWorld.IMAGE, (*BASE, "python3-minimal", "libpython3-stdlib")))
+    images.build("test-python", lambda line: None)
+    return images
+
+
+WORLDS: dict[str, Callable[[Path], World]] = {"process": ProcessWorld, "docker": DockerWorld}
+
+
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.system)])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    if request.param == "docker":
+        request.getfixturevalue("engine")
     world = WORLDS[request.param](tmp_path / "data")
     yield world
     world.end()
@@ -216,7 +269,7 @@ def test_whatever_a_service_started_ends_with_it(world: World) -> None:
     until(lambda: serves(preview))
     world.runtime.stop("prj_a")
     assert is_free(preview.host_port)
-    assert world.runtime.projects() == set()
+    assert "running" not in {state.state for state in world.runtime.ps("prj_a")}
 
 
 def test_a_restart_gets_the_port_that_the_dead_services_children_held(world: World) -> None:
@@ -319,6 +372,7 @@ def test_two_doces_on_one_data_folder_see_the_same(world: World) -> None:
     until(lambda: [state.id for state in beside.ps("prj_a")] == [started.id])
     assert up(beside, wanted)["preview"].id == started.id
     assert beside.exec("prj_a", "preview", world.argv("print('in')"), timeout_s=20).output == "in\n"
+    until(lambda: serves(preview))
     beside.stop("prj_a")
     until(lambda: [state.state for state in world.runtime.ps("prj_a")] == ["exited"])
     again = up(beside, wanted)["preview"]
