@@ -33,6 +33,7 @@ from doce.health import ready
 from doce.llm.catalog import Catalog
 from doce.llm.complete import Namer
 from doce.llm.gateway import Gateway
+from doce.llm.providers import Providers
 from doce.llm.server import GatewayServer
 from doce.llm.tokens import GatewayTokens
 from doce.llm.usage import UsageCounter
@@ -127,8 +128,8 @@ def build(settings: Settings) -> Parts:
     )  # fmt: skip
     services = Services(
         settings=settings, clock=clock, users=Users(clock), tokens=ApiTokens(clock), attempts=Attempts(clock), projects=projects,
-        prompts=prompts, requests=requests, catalog=catalog, feed=feed, presence=presence, incoming=incoming, arrivals=arrivals,
-        agent=stacks.agent,
+        prompts=prompts, requests=requests, catalog=catalog, providers=Providers(key, clock, catalog), feed=feed, presence=presence,
+        incoming=incoming, arrivals=arrivals, agent=stacks.agent,
     )  # fmt: skip
     return Parts(settings, work, services, gateway, runtime, EventWriter(settings.database), feed)
 

@@ -18,6 +18,9 @@ from doce.errors import BadRequest
 
 PREFIX = "DOCE_"
 
+#: An admin may change it while doce runs; whoever uses it asks `doce.db.choices` each time.
+CHANGEABLE: dict[str, Any] = {"changeable": True}
+
 #: Variables that only the client (CLI, notebook, scripts) reads; see `client_environment`.
 CLIENT_NAMES = {"DOCE_URL", "DOCE_TOKEN"}
 
@@ -48,15 +51,17 @@ class Settings(BaseModel):
     container_cpus: float = Field(2, gt=0, description="Processor limit of a container (cores).")
     container_processes: int = Field(512, ge=32, description="Most processes and threads in a container.")
     workers: int = Field(4, ge=0, le=20, description="Jobs run at the same time in this process; 0 leaves them to `doce worker`.")
-    model: str = Field("rehearsal/site-builder", description="Model of new projects, as provider/model.")
+    model: str = Field("rehearsal/site-builder", description="Model of new projects, as provider/model.", json_schema_extra=CHANGEABLE)
     openrouter_key: SecretStr | None = Field(None, description="Key of OpenRouter; makes its models available.")
     openai_base_url: str | None = Field(None, description="Base URL of any OpenAI-compatible provider, ending in /v1.")
     openai_key: SecretStr | None = Field(None, description="Key for DOCE_OPENAI_BASE_URL.")
-    template: str = Field("static", description="Template of new projects.")
+    template: str = Field("static", description="Template of new projects.", json_schema_extra=CHANGEABLE)
     preview_ports: tuple[int, int] = Field((41000, 41999), description="First and last port given to previews.")
     opencode_ports: tuple[int, int] = Field((42000, 42999), description="First and last port given to coding agents.")
     ready_timeout_s: float = Field(300, gt=0, description="How long a project may take to become ready (seconds).")
-    min_free_mb: int = Field(1024, ge=0, description="Free disk (MiB) below which agents are stopped and nothing is started.")
+    min_free_mb: int = Field(
+        1024, ge=0, description="Free disk (MiB) below which agents are stopped and nothing is started.", json_schema_extra=CHANGEABLE
+    )
     lease_s: float = Field(60, gt=0, description="How long a running job is believed alive without a sign (seconds).")
     heartbeat_s: float = Field(5, gt=0, description="How often a running job gives a sign (seconds).")
     job_history_days: int = Field(7, ge=1, description="Days after which finished jobs are removed.")
@@ -67,7 +72,9 @@ class Settings(BaseModel):
     reconcile_s: float = Field(30, gt=0, description="How often rows are compared with what really runs (seconds).")
     keepalive_s: float = Field(15, gt=0, description="How often an idle stream sends a comment (seconds).")
     slow_viewer_s: float = Field(10, gt=0, description="How long a viewer may not read before it is cut off (seconds).")
-    question_timeout_s: float = Field(600, gt=0, description="How long a permission or question waits for an answer (seconds).")
+    question_timeout_s: float = Field(
+        600, gt=0, description="How long a permission or question waits for an answer (seconds).", json_schema_extra=CHANGEABLE
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least important log line that is written.")
     fault: str | None = Field(None, description="Tests only: the fault points to trip, as name=action; see doce.testing.faults.")
 

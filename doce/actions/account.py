@@ -1,15 +1,16 @@
-"""Who I am, my tokens, and what this doce is."""
+"""Who I am, my tokens, the models there are."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from doce import __version__
+from doce.actions.paging import Paging, cut
 from doce.actions.registry import Call, Done, Input, action
 from doce.auth.users import Token
-from doce.projects.views import View
+from doce.projects.views import Page, View
 
 
 class Nothing(Input):
@@ -40,8 +41,8 @@ class TokenView(View):
     secret: str | None = None
 
 
-class TokenList(View):
-    items: list[TokenView]
+class TokenList(Page[TokenView]):
+    """Tokens, newest first."""
 
 
 class Health(View):
@@ -58,22 +59,11 @@ class ModelView(View):
     context: int | None = None
 
 
-class ModelList(View):
-    items: list[ModelView]
+class ModelList(Page[ModelView]):
+    """Models, provider by provider."""
+
     #: what new projects get
     default: str
-
-
-class SettingView(View):
-    #: the environment variable
-    name: str
-    value: str
-    default: str
-    description: str
-
-
-class SettingList(View):
-    items: list[SettingView]
 
 
 @action("health.get", input=Nothing, output=Health, role="public", method="GET", path="/api/health")
@@ -99,10 +89,11 @@ def create_token(call: Call, given: NewToken) -> TokenView:
     return _view(token, secret.get_secret_value())
 
 
-@action("tokens.list", input=Nothing, output=TokenList, role="member", method="GET", path="/api/tokens", words=("tokens",))
-def list_tokens(call: Call, given: Nothing) -> TokenList:
+@action("tokens.list", input=Paging, output=TokenList, role="member", method="GET", path="/api/tokens", words=("tokens",))
+def list_tokens(call: Call, given: Paging) -> TokenList:
     """List your API tokens."""
-    return TokenList(items=[_view(token) for token in call.services.tokens.list(call.user.id)])
+    items, following = cut([_view(token) for token in call.services.tokens.list(call.user.id)], given, lambda one: one.id)
+    return TokenList(items=items, next=following)
 
 
 @action("tokens.revoke", input=OfToken, output=Done, role="member", method="DELETE", path="/api/tokens/{token}")
@@ -112,34 +103,10 @@ def revoke_token(call: Call, given: OfToken) -> Done:
     return Done(message="The token is revoked.")
 
 
-@action("models.list", input=Nothing, output=ModelList, role="member", method="GET", path="/api/models", words=("models",))
-def list_models(call: Call, given: Nothing) -> ModelList:
+@action("models.list", input=Paging, output=ModelList, role="member", method="GET", path="/api/models", words=("models",))
+def list_models(call: Call, given: Paging) -> ModelList:
     """List the models that agents can use here."""
     found = call.services.catalog.models()
     items = [ModelView(id=model.id, name=model.name, provider=model.provider, context=model.context) for model in found]
-    return ModelList(items=items, default=call.services.settings.model)
-
-
-@action("settings.list", input=Nothing, output=SettingList, role="admin", method="GET", path="/api/settings")
-def list_settings(call: Call, given: Nothing) -> SettingList:
-    """List the settings of this doce; secrets show as ***."""
-    settings = call.services.settings
-    items = [
-        SettingView(
-            name=f"DOCE_{name.upper()}",
-            value=_shown(getattr(settings, name)),
-            default=_shown(info.default),
-            description=info.description or "",
-        )
-        for name, info in type(settings).model_fields.items()
-        if name != "fault"
-    ]
-    return SettingList(items=items)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, SecretStr):
-        return "***"
-    if isinstance(value, tuple):
-        return "-".join(str(part) for part in value)
-    return "" if value is None else str(value)
+    page, following = cut(items, given, lambda one: one.id)
+    return ModelList(items=page, next=following, default=call.services.projects.default_model())

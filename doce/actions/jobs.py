@@ -60,8 +60,8 @@ class JobLine(View):
     at: int
 
 
-class JobLines(View):
-    items: list[JobLine]
+class JobLines(Page[JobLine]):
+    """Lines, oldest first; the `id` of the last is the cursor also where there is no `next` yet."""
 
 
 class QueueState(View):
@@ -130,8 +130,9 @@ def get(call: Call, given: OfJob) -> JobView:
 def logs(call: Call, given: JobLogListing) -> JobLines:
     """Show what a job wrote."""
     _visible(call, given.job)
-    lines = jobs.logs(given.job, given.after, given.limit)
-    return JobLines(items=[JobLine(id=line.id, level=line.level, message=line.message, at=line.at) for line in lines])
+    lines = jobs.logs(given.job, given.after, given.limit + 1)
+    items = [JobLine(id=line.id, level=line.level, message=line.message, at=line.at) for line in lines[: given.limit]]
+    return JobLines(items=items, next=str(items[-1].id) if len(lines) > given.limit else None)
 
 
 @action("jobs.cancel", input=OfJob, output=JobView, role="member", method="POST", path="/api/jobs/{job}/cancel", status=202)

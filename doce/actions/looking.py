@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from doce import __version__
 from doce.actions.account import Nothing
 from doce.actions.projects import OfProject
-from doce.actions.registry import Call, action
+from doce.actions.registry import Call, Input, action, find_project
+from doce.db.choices import current
 from doce.events import log as events
 from doce.llm import spent
-from doce.llm.spent import Spent
-from doce.projects.views import View
+from doce.llm.spent import By, Spent
+from doce.projects.views import Page, View
 from doce.queue import jobs
 from doce.stacks.logs import LogFile
 
 
 class SpentView(View):
-    """A sum. `of`: the model, day (UTC) or prompt; none where it is the whole, or what no prompt asked for."""
+    """A sum. `of`: the model, day (UTC), prompt, project or user; none where it is the whole, or what no prompt asked for."""
 
     of: str | None
     calls: int
@@ -41,6 +42,32 @@ class ProjectUsage(View):
     models: list[SpentView]
     days: list[SpentView]
     prompts: list[SpentView]
+
+
+class UsageListing(Input):
+    by: By = Field("day", description="What is summed up: day, project, user, model or prompt.")
+    project: str | None = Field(None, max_length=100, description="Only of this project.")
+    since: int | None = Field(None, ge=0, le=2**53, description="Only from this time on, epoch ms.")
+    until: int | None = Field(None, ge=0, le=2**53, description="Only before this time, epoch ms.")
+    limit: int = Field(100, ge=1, le=1000, description="How many.")
+    before: int | None = Field(None, ge=1, le=2**53, description="Cursor: `next` of the page before.")
+
+
+class EventListing(OfProject):
+    after: int = Field(0, ge=0, le=2**53, description="Cursor: `next` of the page before, or the `seq` of the last event you have.")
+    limit: int = Field(200, ge=1, le=1000, description="How many.")
+
+
+class EventView(View):
+    """Something that happened, as the stream tells it. `time` is epoch ms."""
+
+    seq: int
+    type: str
+    project_id: str | None
+    session_id: str | None = None
+    prompt_id: str | None = None
+    time: int
+    payload: dict[str, Any]
 
 
 class Tail(OfProject):
@@ -90,6 +117,26 @@ def usage(call: Call, given: OfProject) -> ProjectUsage:
     )
 
 
+@action("account.usage", input=UsageListing, output=Page[SpentView], role="member", method="GET", path="/api/usage")
+def list_usage(call: Call, given: UsageListing) -> Page[SpentView]:
+    """Sum up tokens and money: of your projects and prompts, or of everybody's for an admin."""
+    project = find_project(call.services, call.user, given.project).id if given.project else None
+    mine = None if call.user.is_admin else (call.user.id, call.services.projects.ids_of(call.user.id))
+    found = spent.page(
+        given.by, project_id=project, mine=mine, since=given.since, until=given.until, limit=given.limit + 1, before=given.before
+    )
+    following = str(found[given.limit - 1][0]) if len(found) > given.limit else None
+    return Page(items=[_view(one) for _, one in found[: given.limit]], next=following)
+
+
+@action("projects.events", input=EventListing, output=Page[EventView], role="viewer", method="GET", path="/api/projects/{project}/events")
+def list_events(call: Call, given: EventListing) -> Page[EventView]:
+    """List what happened in a project, oldest first; `opencode/event` streams the same."""
+    found = events.after(call.project.id, given.after, given.limit + 1)
+    items = [EventView.model_validate(event.envelope()) for event in found[: given.limit]]
+    return Page(items=items, next=str(items[-1].seq) if len(found) > given.limit else None)
+
+
 def _view(found: Spent) -> SpentView:
     return SpentView(
         of=found.of or None, calls=found.calls, input=found.input, output=found.output, cached=found.cached, cost=found.cost,
@@ -114,10 +161,10 @@ def tail(call: Call, given: Tail) -> LogTail:
 def condition(call: Call, given: Nothing) -> Condition:
     """Say how this doce is: queue, disk, streams, and what is wrong."""
     settings = call.services.settings
-    free = shutil.disk_usage(settings.data).free // (1024 * 1024)
+    free, needed = shutil.disk_usage(settings.data).free // (1024 * 1024), current(settings, "min_free_mb")
     counts, paused = jobs.counts(), jobs.paused()
     problems = [
-        *([f"The disk is almost full: {free} MiB are free, {settings.min_free_mb} are needed."] if free < settings.min_free_mb else []),
+        *([f"The disk is almost full: {free} MiB are free, {needed} are needed."] if free < needed else []),
         *(["The queue is paused: no job begins."] if paused else []),
     ]
     return Condition(

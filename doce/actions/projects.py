@@ -7,6 +7,7 @@ import binascii
 
 from pydantic import Field
 
+from doce.actions.paging import Paging, cut
 from doce.actions.registry import Call, Done, Input, action
 from doce.errors import BadRequest, Conflict
 from doce.projects import templates
@@ -164,12 +165,14 @@ def delete_all(call: Call, given: Nothing) -> Done:
     return Done(message=f"Your projects are being deleted (job {queued.job.id}).")
 
 
-class TemplateList(View):
-    items: list[TemplateView]
+class TemplateList(Page[TemplateView]):
+    """Templates by name."""
 
 
-@action("templates.list", input=Nothing, output=TemplateList, role="member", method="GET", path="/api/templates", words=("templates",))
-def list_templates(call: Call, given: Nothing) -> TemplateList:
+@action("templates.list", input=Paging, output=TemplateList, role="member", method="GET", path="/api/templates", words=("templates",))
+def list_templates(call: Call, given: Paging) -> TemplateList:
     """List what a project can start from."""
     found = templates.all_templates()
-    return TemplateList(items=[TemplateView(name=one.name, description=one.description, kind=one.kind) for one in found])
+    items = [TemplateView(name=one.name, description=one.description, kind=one.kind) for one in found]
+    page, following = cut(items, given, lambda one: one.name)
+    return TemplateList(items=page, next=following)

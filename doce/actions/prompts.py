@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from doce.actions.paging import Paging, cut
 from doce.actions.projects import Attached, OfProject
 from doce.actions.registry import Call, Done, action
 from doce.errors import Conflict, DoceError, NotFound
@@ -138,16 +139,20 @@ class QuestionAnswer(OfProject):
     )
 
 
-class Pending(View):
-    #: ``chat.permission.requested`` and ``chat.question.requested`` payloads, each with its `type`
-    items: list[dict[str, Any]]
+class PendingListing(OfProject, Paging):
+    """Of a project."""
 
 
-@action("requests.list", input=OfProject, output=Pending, role="viewer", method="GET", path="/api/projects/{project}/requests")
-def pending(call: Call, given: OfProject) -> Pending:
+class Pending(Page[dict[str, Any]]):
+    """``chat.permission.requested`` and ``chat.question.requested`` payloads, each with its `type`; oldest first."""
+
+
+@action("requests.list", input=PendingListing, output=Pending, role="viewer", method="GET", path="/api/projects/{project}/requests")
+def pending(call: Call, given: PendingListing) -> Pending:
     """List what the agent waits for: permissions and questions."""
     waiting = call.services.requests.pending(call.project.id)
-    return Pending(items=[{"type": one.type, **one.wire()} for one in waiting])
+    items, following = cut([{"type": one.type, **one.wire()} for one in waiting], given, lambda one: str(one["requestId"]))
+    return Pending(items=items, next=following)
 
 
 @action(

@@ -6,11 +6,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from doce.actions.account import ModelList, PersonView, SettingList, TokenList, TokenView
+from doce.actions.account import ModelList, PersonView, TokenList, TokenView
 from doce.actions.jobs import JobLines, JobView, QueueState
 from doce.actions.looking import Condition, LogTail, ProjectUsage, SpentView
 from doce.actions.projects import TemplateList
+from doce.actions.settings import SettingList
 from doce.projects.views import Page, ProjectView, PromptView
+
+#: Lists with words of their own.
+_LISTS = (TemplateList, ModelList, TokenList, SettingList, JobLines)
 
 
 def plain(name: str, answer: BaseModel) -> str:
@@ -21,6 +25,8 @@ def plain(name: str, answer: BaseModel) -> str:
         return prompt(answer)
     if isinstance(answer, JobView):
         return job(answer)
+    if type(answer) in _LISTS:
+        return _other(answer)
     if isinstance(answer, Page):
         lines = [plain(name, item) for item in answer.items]
         return "\n".join([*lines, *(["… there are more."] if answer.next else [])]) or "There is nothing yet."

@@ -10,6 +10,7 @@ from doce.auth.users import ApiTokens, Users
 from doce.clock import Clock
 from doce.events.feed import Feed
 from doce.llm.catalog import Catalog
+from doce.llm.providers import Providers
 from doce.opencode.client import OpenCode
 from doce.presence.presence import Presence
 from doce.projects.arrivals import Arrivals
@@ -34,6 +35,7 @@ class Services:
     prompts: PromptStore
     requests: Requests
     catalog: Catalog
+    providers: Providers
     feed: Feed
     presence: Presence
     incoming: Incoming

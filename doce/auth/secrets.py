@@ -1,16 +1,21 @@
-"""The key file of this doce: everything secret that must outlive a restart is derived from it, so nothing secret is stored."""
+"""The key file of this doce: everything secret that must outlive a restart is derived from it or encrypted by it."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import os
 import secrets
 from pathlib import Path
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pydantic import SecretStr
+
 from doce.errors import InternalServerError
 
-KEY_BYTES = 32
+KEY_BYTES, NONCE_BYTES = 32, 12
 
 
 class SecretKey:
@@ -45,3 +50,22 @@ class SecretKey:
         """48 hexadecimal characters that only this doce can make, the same for the same purpose."""
         digest = hmac.new(self._key, purpose.encode(), hashlib.sha256).hexdigest()
         return digest[:48]
+
+    def sealed(self, secret: SecretStr, purpose: str) -> str:
+        """`secret` encrypted (AES-256-GCM), to be opened for the same purpose only. Different every time."""
+        nonce = os.urandom(NONCE_BYTES)
+        return base64.b64encode(nonce + self._cipher(purpose).encrypt(nonce, secret.get_secret_value().encode(), None)).decode()
+
+    def opened(self, sealed: str, purpose: str) -> SecretStr:
+        """What `sealed` made. Raises InternalServerError when this doce did not, or not for this purpose."""
+        try:
+            data = base64.b64decode(sealed, validate=True)
+            return SecretStr(self._cipher(purpose).decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], None).decode())
+        except (ValueError, InvalidTag):
+            raise InternalServerError(
+                "A stored secret cannot be opened: the key file is not the one it was kept with.",
+                hint="Restore secret.key from the backup of the same data folder, or set the secret again.",
+            ) from None
+
+    def _cipher(self, purpose: str) -> AESGCM:
+        return AESGCM(hmac.new(self._key, f"seal:{purpose}".encode(), hashlib.sha256).digest())

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-#: Command → module that holds it as `command`; they work without a running doce.
+#: Command → module that holds it as `command`; written by hand; all but `providers` work without a running doce.
 LOCAL = {
     "serve": "doce.cli.serve:serve",
     "worker": "doce.cli.serve:worker",
@@ -21,6 +21,7 @@ LOCAL = {
     "settings": "doce.cli.local:settings",
     "completion": "doce.cli.local:completion",
     "opencode": "doce.cli.local:opencode",
+    "providers": "doce.cli.providers:providers",
 }
 #: As a shell tells of a command that SIGPIPE ended.
 BROKEN_PIPE = 141

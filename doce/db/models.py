@@ -67,6 +67,20 @@ class InstanceSetting(Row):
         table_name = "instance_settings"
 
 
+class ProviderKey(Row):
+    #: ``openrouter``, or whatever an admin calls it; the first part of its models' ids.
+    name = pw.TextField(primary_key=True)
+    base_url = pw.TextField()
+    #: The key, encrypted; none where the provider wants none.
+    sealed = pw.TextField(null=True)
+    set_by = pw.TextField(null=True)
+    created_at = pw.IntegerField()
+    updated_at = pw.IntegerField()
+
+    class Meta:
+        table_name = "provider_keys"
+
+
 class Project(Row):
     id = pw.TextField(primary_key=True)
     owner_user_id = pw.TextField()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import httpx
 from pydantic import SecretStr
 
 from doce.clock import Clock
+from doce.db.choices import current
 from doce.errors import BadRequest
 from doce.settings import Settings
 
@@ -19,6 +21,7 @@ logger = logging.getLogger(__name__)
 REHEARSAL = "rehearsal"
 OPENROUTER = "openrouter"
 OPENAI = "openai"
+ANTHROPIC = "anthropic"
 OPENROUTER_URL = "https://openrouter.ai/api/v1"
 #: How long a provider's list is believed, ms.
 FRESH_MS = 5 * 60_000
@@ -59,6 +62,8 @@ class Catalog:
         self._clock = clock
         self._lists: dict[str, tuple[int, list[Model]]] = {}
         self._lock = threading.Lock()
+        #: What an admin has set up, see `Providers`; of one name it is this that holds, not the environment's.
+        self.stored: Callable[[], list[Provider]] = list
 
     def providers(self) -> dict[str, Provider]:
         """Real providers that are configured."""
@@ -67,7 +72,12 @@ class Catalog:
             found[OPENROUTER] = Provider(OPENROUTER, OPENROUTER_URL, self._settings.openrouter_key)
         if self._settings.openai_base_url:
             found[OPENAI] = Provider(OPENAI, self._settings.openai_base_url.rstrip("/"), self._settings.openai_key)
-        return found
+        return found | {provider.name: provider for provider in self.stored()}
+
+    def forget(self, name: str) -> None:
+        """The list of this provider's models is asked for anew."""
+        with self._lock:
+            self._lists.pop(name, None)
 
     def models(self) -> list[Model]:
         """Every model that can be used now; the rehearsal always can."""
@@ -75,7 +85,7 @@ class Catalog:
 
     def default(self) -> str:
         """What new projects get when nobody says: the setting."""
-        return self._settings.model
+        return str(current(self._settings, "model"))
 
     def find(self, model_id: str) -> Model | None:
         """The model as far as it is known."""
@@ -121,9 +131,10 @@ class Catalog:
 
 
 _HOW = {
-    OPENROUTER: "Set DOCE_OPENROUTER_KEY and start doce again.",
-    OPENAI: "Set DOCE_OPENAI_BASE_URL and DOCE_OPENAI_KEY and start doce again.",
-    "": "Providers: rehearsal, openrouter (DOCE_OPENROUTER_KEY), openai (DOCE_OPENAI_BASE_URL).",
+    OPENROUTER: "An admin sets its key: `doce providers set openrouter`.",
+    ANTHROPIC: "An admin sets its key: `doce providers set anthropic`.",
+    OPENAI: "An admin sets its address and key: `doce providers set openai --base-url https://…/v1`.",
+    "": "Providers: rehearsal, openrouter, anthropic, openai and whatever else an admin sets: `doce providers set`.",
 }
 
 
@@ -132,8 +143,15 @@ def headers(provider: Provider) -> dict[str, str]:
     return {"authorization": f"Bearer {provider.key.get_secret_value()}"} if provider.key else {}
 
 
+def listing_headers(provider: Provider) -> dict[str, str]:
+    """The same for asking which models there are: Anthropic's list knows its own headers only."""
+    if provider.name == ANTHROPIC and provider.key:
+        return {"x-api-key": provider.key.get_secret_value(), "anthropic-version": "2023-06-01"}
+    return headers(provider)
+
+
 def _fetch(provider: Provider) -> list[Model]:
-    answer = httpx.get(f"{provider.base_url}/models", headers=headers(provider), timeout=TIMEOUT_S)
+    answer = httpx.get(f"{provider.base_url}/models", headers=listing_headers(provider), timeout=TIMEOUT_S)
     answer.raise_for_status()
     return [_model(provider, raw) for raw in answer.json()["data"] if isinstance(raw.get("id"), str)]
 

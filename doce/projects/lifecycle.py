@@ -9,6 +9,7 @@ from typing import Protocol
 
 from doce import naming
 from doce.clock import Clock
+from doce.db.choices import current
 from doce.db.connection import database
 from doce.db.ids import new_id
 from doce.errors import BadRequest, Conflict, NotFound, Unavailable
@@ -267,18 +268,19 @@ class Projects:
 
     def default_model(self) -> str:
         """Model of new projects when nobody says."""
-        return self._settings.model
+        return str(current(self._settings, "model"))
 
     def default_template(self) -> str:
         """Template of new projects when nobody says."""
-        return self._settings.template
+        return str(current(self._settings, "template"))
 
     def check_disk(self) -> None:
         """Raises Unavailable when the disk is too full to start anything."""
         free = shutil.disk_usage(_existing(self._settings.data)).free // (1024 * 1024)
-        if free < self._settings.min_free_mb:
+        needed = current(self._settings, "min_free_mb")
+        if free < needed:
             raise Unavailable(
-                f"The disk is almost full: {free} MiB are free, {self._settings.min_free_mb} are needed. Nothing was started.",
+                f"The disk is almost full: {free} MiB are free, {needed} are needed. Nothing was started.",
                 hint="Free some space, or set DOCE_MIN_FREE_MB, and try again.",
             )
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from doce.clock import Clock
 from doce.db import leases
+from doce.db.choices import current
 from doce.errors import DoceError
 from doce.events import log as events
 from doce.events.vocabulary import (
@@ -127,7 +128,7 @@ class Relay:
 
     def _payload(self, one: Normalized) -> Any:
         if isinstance(one.payload, PermissionRequested | QuestionRequested):
-            expires = self._desk.clock.now_ms() + round(self._desk.settings.question_timeout_s * 1000)
+            expires = self._desk.clock.now_ms() + round(current(self._desk.settings, "question_timeout_s") * 1000)
             return one.payload.model_copy(update={"expires_at": expires})
         return one.payload
 

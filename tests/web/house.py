@@ -16,6 +16,7 @@ import httpx
 
 from doce.actions.services import Services
 from doce.auth.attempts import Attempts
+from doce.auth.secrets import SecretKey
 from doce.auth.users import ApiTokens, Person, Users
 from doce.clock import ManualClock
 from doce.db.connection import database
@@ -23,6 +24,7 @@ from doce.events.feed import Feed
 from doce.events.vocabulary import MessagePartAdded
 from doce.events.writer import EventWriter, Pending
 from doce.llm.catalog import Catalog
+from doce.llm.providers import Providers
 from doce.presence.presence import Presence
 from doce.projects.arrivals import Arrivals
 from doce.projects.incoming import Incoming
@@ -98,6 +100,7 @@ def make_services(settings: Settings, clock: ManualClock, agent: PlayedAgent) ->
         prompts=prompts,
         requests=Requests(clock, store=store, agent=lambda project_id: agent),  # type: ignore[arg-type,return-value]
         catalog=catalog,
+        providers=Providers(SecretKey.load(settings.data / "secret.key"), clock, catalog),
         feed=Feed(),
         incoming=incoming,
         arrivals=Arrivals(settings, clock, store=store, prompts=prompts, projects=projects, incoming=incoming),

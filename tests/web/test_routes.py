@@ -70,6 +70,13 @@ ROUTES: dict[str, tuple[str, dict[str, Any] | None, int, int]] = {
     "assets.download": ("P", None, 200, 200),
     "assets.rename": ("P", {"newName": "other.txt"}, 200, 200),
     "assets.delete": ("P", None, 200, 200),
+    "projects.events": ("P", None, 200, 200),
+    "account.usage": ("", None, 200, 200),
+    "settings.update": ("admin", {"template": "static"}, 403, 200),
+    "providers.list": ("admin", None, 403, 200),
+    "providers.set": ("admin", {"key": "a b"}, 403, 400),
+    "providers.test": ("admin", None, 403, 200),
+    "providers.remove": ("admin", None, 403, 404),
     "projects.export": ("P", None, 200, 200),
     "projects.import": ("", {"name": "Imported"}, 201, 201),
     "projects.duplicate": ("P", {"name": "Again"}, 201, 201),
@@ -154,7 +161,15 @@ class Asker:
         assert prompt
         job = jobs.active(project.id)[0]
         token, _ = house.services.tokens.create(self.owner, "spare")
-        values = {"project": project.id, "prompt": prompt.id, "job": job.id, "token": token.id, "request": "per_1", "asset": "note.txt"}
+        values = {
+            "project": project.id,
+            "prompt": prompt.id,
+            "job": job.id,
+            "token": token.id,
+            "request": "per_1",
+            "asset": "note.txt",
+            "provider": "rehearsal",
+        }
         public = house.services.projects.layout(project.id).workspace / "public"
         public.mkdir(parents=True)
         (public / "index.html").write_text("<h1>Tea</h1>")
@@ -171,6 +186,7 @@ class Asker:
 
 MISSING = {
     "project": "prj_nothing", "prompt": "prm_nothing", "job": 999_999, "token": "tok_nothing", "request": "per_1", "asset": "none.txt",
+    "provider": "rehearsal",
 }  # fmt: skip
 
 
