@@ -26,7 +26,11 @@ from doce.auth.users import ApiTokens, Users
 from doce.clock import SystemClock
 from doce.db import setting
 from doce.db.connection import database, open_database
-from doce.errors import Conflict, DoceError
+from doce.docker import DockerRuntime
+from doce.docker.container import HOST
+from doce.docker.engine import Engine
+from doce.docker.images import Images
+from doce.errors import Conflict
 from doce.events.feed import Feed
 from doce.events.writer import EventWriter
 from doce.health import ready
@@ -47,7 +51,7 @@ from doce.projects.requests import Requests
 from doce.projects.stack import Stacks
 from doce.projects.status import ProjectStatus
 from doce.projects.store import ProjectStore
-from doce.projects.tools import MachineTools
+from doce.projects.tools import ContainerTools, MachineTools, Tools
 from doce.projects.views import ProjectView
 from doce.queue import owner, registry
 from doce.queue.handlers import docker, opencode, project
@@ -109,12 +113,11 @@ def build(settings: Settings) -> Parts:
     open_database(settings.database)
     key = SecretKey.load(settings.data / "secret.key")
     toolchain = Toolchain(settings.cache, path=machine_path())
-    tools = MachineTools(toolchain)
     instance = setting.keep("instance", lambda: secrets.token_hex(6))
-    runtime = ProcessRuntime(settings.data.absolute(), instance, tools.path)
+    runtime, tools, listens = _runtime(settings, instance, toolchain)
     tokens, catalog = GatewayTokens(key, clock), Catalog(settings, clock)
     usage = UsageCounter(catalog, clock)
-    gateway = GatewayServer(settings, Gateway(tokens=tokens, catalog=catalog, usage=usage))
+    gateway = GatewayServer(settings, Gateway(tokens=tokens, catalog=catalog, usage=usage), **listens)
     stacks = Stacks(settings, runtime=runtime, tokens=tokens, catalog=catalog, gateway_url=lambda: gateway.url)
     store, prompts = ProjectStore(settings, clock), PromptStore(clock)
     requests = Requests(clock, store=store, agent=lambda project_id: stacks.agent(store.get(project_id)))
@@ -139,6 +142,19 @@ def _answering(stacks: Stacks, project: ProjectView) -> dict[str, bool]:
     if project.preview_port is None or project.opencode_port is None:
         return {}
     return {name: ready(probe, port).ok for name, (probe, port) in stacks.probes(project).items()}
+
+
+def _runtime(settings: Settings, instance: str, toolchain: Toolchain) -> tuple[Runtime, Tools, dict[str, Any]]:
+    """What runs projects, what gets them ready for it, and where the gateway listens for them."""
+    if settings.runtime != "docker":
+        tools = MachineTools(toolchain)
+        return ProcessRuntime(settings.data.absolute(), instance, tools.path), tools, {}
+    engine = Engine(settings.docker_host)
+    images = Images(settings, engine, toolchain)
+    # Docker Desktop brings what containers send to their host to the loopback address; Linux has the bridge.
+    listens = engine.bridge_address if sys.platform == "linux" else (lambda: "127.0.0.1")
+    gateway = {"listens": listens, "called": HOST}
+    return DockerRuntime(settings, instance, engine, images), ContainerTools(toolchain, images.ensure), gateway
 
 
 def handlers(work: Work) -> Mapping[str, Handler]:
@@ -230,8 +246,10 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(parts.writer.close)
         await stack.enter_async_context(parts.feed)
-        await _start_gateway(parts)
+        # Not waited for: a gateway that cannot listen does not keep doce from answering; agents' calls fail and say so.
+        starting = asyncio.create_task(parts.gateway.keep_starting(), name="doce-gateway")
         stack.push_async_callback(parts.gateway.stop)
+        stack.push_async_callback(_cancelled, starting)
         desk = Desk(parts.settings, parts.work.clock, parts.work.store, parts.work.prompts, parts.work.stacks, parts.writer)
         keeper = asyncio.create_task(RelayKeeper(desk, owner.name("relay"), is_gone=owner.is_gone).run(), name="doce-relays")
         stack.push_async_callback(_cancelled, keeper)
@@ -264,14 +282,6 @@ def _rounds(parts: Parts) -> list[Rounds]:
 
     reaper = Reaper(settings, work.clock, store=work.store, requests=parts.services.requests)
     return [rounds("reaper", reaper.look, settings.reap_s)]
-
-
-async def _start_gateway(parts: Parts) -> None:
-    """A gateway that cannot listen does not keep doce from answering; agents' calls fail and say so."""
-    try:
-        await parts.gateway.start()
-    except DoceError as error:
-        logger.error("the model gateway does not listen: %s", error)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

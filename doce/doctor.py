@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import platform
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +13,8 @@ from typing import Any
 
 from doce.client import Doce, find
 from doce.clock import SystemClock
+from doce.docker.engine import Engine
+from doce.docker.images import Images
 from doce.errors import DoceError
 from doce.llm.catalog import Catalog
 from doce.ports import is_free
@@ -58,7 +58,7 @@ def examine(settings: Settings, *, path: str | None = None) -> list[Finding]:
         _disk(settings),
         *_running(settings),
         _previews(settings),
-        _docker(searched),
+        *_docker(settings, searched),
         _chromium(searched),
         *_models(settings),
     ]
@@ -137,18 +137,27 @@ def _previews(settings: Settings) -> Finding:
     return Finding("preview ports", f"{first}-{last}")
 
 
-def _docker(path: str) -> Finding:
-    """Optional: projects run as processes of this machine."""
-    if shutil.which("docker", path=path) is None:
-        return Finding("docker", "not here; projects run as processes of this machine, without isolation", present=False)
-    answers = False
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as engine:
-        engine.settimeout(2)
-        engine.connect("/var/run/docker.sock")
-        answers = True
-    if not answers:
-        return Finding("docker", "installed, but its engine does not answer", present=False, hint="Start it; doce runs without it too.")
-    return Finding("docker", "its engine answers")
+def _docker(settings: Settings, path: str) -> Iterator[Finding]:
+    """Needed with DOCE_RUNTIME=docker; else projects run as processes of this machine."""
+    needed = settings.runtime == "docker"
+    engine = Engine(settings.docker_host)
+    try:
+        engine.ping()
+        version = engine.client.version()["Version"]
+    except DoceError as error:
+        said = "its engine does not answer" if shutil.which("docker", path=path) else "not here"
+        rest = "" if needed else "; projects run as processes of this machine, without isolation"
+        yield Finding("docker", said + rest, ok=not needed, present=False, hint=error.hint if needed else None)
+        return
+    else:
+        yield Finding("docker", f"engine {version} answers" + ("" if needed else "; DOCE_RUNTIME=docker uses it"))
+        if needed:
+            shown = Images(settings, engine, Toolchain(settings.cache, path=path)).list()
+            missing = [one.name for one in shown if one.state != "present"]
+            said = f"{', '.join(missing)} to be built, which the first project does" if missing else "built"
+            yield Finding("images", said, present=not missing, hint="`doce images build` does it now." if missing else None)
+    finally:
+        engine.close()
 
 
 def _chromium(path: str) -> Finding:
@@ -168,8 +177,8 @@ def _models(settings: Settings) -> Iterator[Finding]:
         yield Finding("providers", "none; the rehearsal model needs none", present=False, hint=hint)
         return
     yield Finding("providers", ", ".join(f"{one.name} at {one.base_url}" for one in providers.values()))
-    if settings.runtime != "process":
+    if settings.runtime is None:
         yield Finding(
             "runtime", "real models are off", present=False,
-            hint="Agents would run on this machine without isolation; DOCE_RUNTIME=process allows that.",
+            hint="DOCE_RUNTIME=docker runs agents in containers; DOCE_RUNTIME=process on this machine, without isolation.",
         )  # fmt: skip

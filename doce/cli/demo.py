@@ -16,6 +16,7 @@ EXAMPLES = """\b
 Examples:
   doce demo
   doce demo "a café menu" --template astro-starter --keep
+  doce demo --docker
   doce demo --json | jq -r .step
 """
 
@@ -25,16 +26,17 @@ Examples:
 @click.option("--prompt2", default=SECOND, show_default=True, help="The change that is asked for afterwards.")
 @click.option("--template", help="What to start from: static, astro-starter.")
 @click.option("--model", help="Model, as provider/model; the rehearsal when no provider is configured.")
+@click.option("--docker", is_flag=True, help="Run the project in containers, as for real use.")
 @click.option("--keep", is_flag=True, help="Leave it running, and say where and how to stop it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, and nothing else.")
-def demo(prompt: str, prompt2: str, template: str | None, model: str | None, keep: bool, as_json: bool) -> int:
+def demo(prompt: str, prompt2: str, template: str | None, model: str | None, docker: bool, keep: bool, as_json: bool) -> int:
     """See a sentence become a site: real agent, real files, nothing to set up, nothing left behind.
 
     Without a provider's key the model is the built-in rehearsal: a script, no AI, that edits the site for real.
     """
     telling = ToMachine() if as_json else ToPerson(screen())
     signal.signal(signal.SIGTERM, _interrupt)
-    story = Demo(Wishes(prompt, prompt2, template, model, keep), telling)
+    story = Demo(Wishes(prompt, prompt2, template, model, docker, keep), telling)
     code = _told(story, as_json)
     # From here on nothing may cut the cleaning short.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

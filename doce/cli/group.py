@@ -22,6 +22,7 @@ LOCAL = {
     "completion": "doce.cli.local:completion",
     "opencode": "doce.cli.local:opencode",
     "providers": "doce.cli.providers:providers",
+    "images": "doce.cli.images:images",
 }
 #: As a shell tells of a command that SIGPIPE ended.
 BROKEN_PIPE = 141

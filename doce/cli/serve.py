@@ -12,12 +12,15 @@ from doce.settings import load
 
 DATA = click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Folder of everything doce keeps (DOCE_DATA).")
 
+RUNTIME = click.option("--runtime", type=click.Choice(["docker", "process"]), help="What runs projects (DOCE_RUNTIME).")
+
 
 @click.command(epilog="\b\nExamples:\n  doce serve\n  doce serve --port 9000 --data /srv/doce")
 @DATA
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of doce; 0 takes a free one (DOCE_PORT).")
 @click.option("--bind", help="Address to listen on (DOCE_BIND).")
 @click.option("--workers", type=click.IntRange(0, 20), help="Jobs at a time; 0 leaves them to `doce worker` (DOCE_WORKERS).")
+@RUNTIME
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Least important log line (DOCE_LOG_LEVEL).")
 def serve(**overrides: Any) -> int:
     """Run doce: HTTP, agents, and the queue's workers, until Ctrl-C."""
@@ -29,6 +32,7 @@ def serve(**overrides: Any) -> int:
 @click.command(epilog="\b\nExamples:\n  DOCE_WORKERS=0 doce serve &\n  doce worker --workers 4")
 @DATA
 @click.option("--workers", type=click.IntRange(1, 20), help="Jobs at a time (DOCE_WORKERS).")
+@RUNTIME
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Least important log line (DOCE_LOG_LEVEL).")
 def worker(**overrides: Any) -> int:
     """Work on jobs beside a `doce serve` that has the same data folder."""

@@ -22,19 +22,24 @@ def choose(settings: Settings, clock: Clock, wanted: str | None, note: Callable[
     catalog = Catalog(settings, clock)
     said = wanted or (settings.model if "model" in settings.model_fields_set else None)
     configured = next((name for name in (OPENAI, OPENROUTER) if name in catalog.providers()), None)
-    if said is None and configured and settings.runtime != "process":
-        note("A provider is configured, but here an agent would run on this machine without isolation: DOCE_RUNTIME=process allows that.")
+    if said is None and configured and settings.runtime is None:
+        note(
+            "A provider is configured, but here an agent would run on this machine without isolation: "
+            "DOCE_RUNTIME=process allows that, --docker isolates it."
+        )
         configured = None
     if said is None and configured is None:
         said = REHEARSAL_MODEL.id
     model = catalog.check(said) if said else catalog.check(_first(catalog, str(configured)))
     if model.provider == REHEARSAL_MODEL.provider:
         note(REHEARSED)
-    elif settings.runtime != "process":
+    elif settings.runtime is None:
         raise BadRequest(
             f"{model.id} is a real model, and its agent would run on this machine without isolation.",
-            hint="Set DOCE_RUNTIME=process if that is what you want.",
+            hint="Use --docker, or set DOCE_RUNTIME=process if that is what you want.",
         )
+    elif settings.runtime == "docker":
+        note(f"Model: {model.id}.")
     else:
         note(f"Model: {model.id}. Its agent runs on this machine without isolation, as DOCE_RUNTIME=process says.")
     return model.id

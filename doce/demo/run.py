@@ -18,8 +18,11 @@ from doce.demo.model import choose
 from doce.demo.page import Page, check_shows, fetch, wait_for_change
 from doce.demo.server import Server, halt
 from doce.demo.telling import Telling, totals
+from doce.docker.engine import Engine
+from doce.docker.images import Images
 from doce.errors import DoceError, NotFound, Unavailable
 from doce.projects import templates
+from doce.projects.tools import AGENT
 from doce.settings import machine_path
 from doce.toolchain import Toolchain
 
@@ -35,6 +38,8 @@ class Wishes:
     second: str = SECOND
     template: str | None = None
     model: str | None = None
+    #: Run the project in containers.
+    docker: bool = False
     #: Leave it running at the end.
     keep: bool = False
 
@@ -45,7 +50,7 @@ class Demo:
     def __init__(self, wishes: Wishes, telling: Telling) -> None:
         self._wishes = wishes
         self._tell = telling
-        self._server = Server(Path(tempfile.mkdtemp(prefix="doce-demo-")))
+        self._server = Server(Path(tempfile.mkdtemp(prefix="doce-demo-")), "docker" if wishes.docker else None)
         self._doce: Doce | None = None
         self._project: str | None = None
         self._begun = time.monotonic()
@@ -84,6 +89,21 @@ class Demo:
         for tool in found.values():
             if tool.untested:
                 self._tell.note(f"Note: {tool.name} for this platform is untested with doce.")
+        if self._server.settings.runtime == "docker":
+            self._images(chain, template)
+
+    def _images(self, chain: Toolchain, template: templates.Template) -> None:
+        """What containers are made of, built once."""
+        settings = self._server.settings
+        self._tell.begin("images", "looking for the engine and images")
+        started = time.monotonic()
+        engine = Engine(settings.docker_host)
+        with contextlib.closing(engine):
+            engine.ping()
+            images = Images(settings, engine, chain)
+            for name in (template.image, AGENT):
+                images.ensure(name, lambda line: self._tell.progress("images", line))
+        self._tell.done("images", "images for preview and agent are there", ms=_ms(started))
 
     def _serve(self) -> Doce:
         self._tell.begin("serve", "starting doce")

@@ -28,9 +28,10 @@ LISTENS = "doce listens at "
 class Server:
     """`doce serve` in a process group of its own, on a free port, in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, runtime: str | None = None) -> None:
+        """`runtime`: what runs its projects; None: as the environment says."""
         self.folder = folder
-        self.settings: Settings = load(data=folder, port=0)
+        self.settings: Settings = load(data=folder, port=0, runtime=runtime)
         self._log = folder / "serve.log"
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
@@ -47,6 +48,8 @@ class Server:
 
         set_up(self.settings, "demo")
         argv = [sys.executable, "-m", "doce", "serve", "--data", str(self.folder), "--port", "0"]
+        if self.settings.runtime:
+            argv += ["--runtime", self.settings.runtime]
         with self._log.open("w") as log:
             # A session of its own: Ctrl-C reaches the demo, which then ends its doce in order.
             self._process = subprocess.Popen(

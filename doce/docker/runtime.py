@@ -116,7 +116,7 @@ class DockerRuntime:
             output = bytearray()
             # As a socket: of a stream, docker-py closes the reading half only.
             with _closing_all(api.exec_start(started["Id"], socket=True)) as sock:
-                for _kind, piece in frames_iter(sock, tty=False):
+                for _kind, piece in frames_iter(sock, tty=False):  # type: ignore[no-untyped-call]
                     output += piece[: MAX_OUTPUT - len(output)]
             code = int(api.exec_inspect(started["Id"])["ExitCode"] or 0)
         text = output.decode("utf-8", "replace")

@@ -80,7 +80,7 @@ class Stacks:
             host_port=port,
             env={
                 "HOST": "0.0.0.0" if self._runtime.isolates else self._settings.bind,
-                "npm_config_store_dir": str(layout.store) if not self._runtime.isolates else "/store",
+                "npm_config_store_dir": str(layout.store),
                 "npm_config_prefer_offline": "true",
                 "npm_config_update_notifier": "false",
                 "ASTRO_TELEMETRY_DISABLED": "1",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
 from doce.errors import Unavailable
 from doce.opencode.config import prepare_home
@@ -12,6 +13,35 @@ from doce.projects.layout import Layout
 from doce.toolchain import Toolchain
 
 logger = logging.getLogger(__name__)
+
+#: The image of coding agents.
+AGENT = "agent"
+
+
+class Tools(Protocol):
+    """What a runtime needs of this machine before it can run a project."""
+
+    def prepare(self, template: str, layout: Layout, report: Callable[[str], None]) -> None:
+        """Fetch what is missing, once for all projects. `report` is told what is going on, and may raise to end it.
+
+        Raises Unavailable with what to do when something cannot be had.
+        """
+
+
+class ContainerTools:
+    """For runtimes whose services are containers: images, and what is laid into the project's folders."""
+
+    def __init__(self, toolchain: Toolchain, ensure: Callable[[str, Callable[[str], None]], None]) -> None:
+        """`ensure` gets an image that is not there, telling what it does."""
+        self._toolchain = toolchain
+        self._ensure = ensure
+
+    def prepare(self, template: str, layout: Layout, report: Callable[[str], None]) -> None:
+        chosen = templates.get(template)
+        for image in dict.fromkeys((chosen.image, AGENT)):
+            self._ensure(image, report)
+        prepare_home(layout.home)
+        _fill_store(self._toolchain, chosen, layout, report)
 
 
 class MachineTools:
@@ -33,9 +63,7 @@ class MachineTools:
         self._toolchain.ensure(*names)
         self._wish_for("rg", report)
         prepare_home(layout.home)
-        if "pnpm" in chosen.install.command and not (layout.workspace / "node_modules").exists():
-            report("filling the store of dependencies")
-            self._toolchain.fill_store(chosen.workspace, layout.store)
+        _fill_store(self._toolchain, chosen, layout, report)
 
     def _wish_for(self, name: str, report: Callable[[str], None]) -> None:
         """Beside the critical path: without ripgrep the agent's searches fail, and everything else works."""
@@ -49,3 +77,9 @@ class MachineTools:
     def path(self) -> str:
         """PATH for services."""
         return self._toolchain.bin_path()
+
+
+def _fill_store(toolchain: Toolchain, template: templates.Template, layout: Layout, report: Callable[[str], None]) -> None:
+    if "pnpm" in template.install.command and not (layout.workspace / "node_modules").exists():
+        report("filling the store of dependencies")
+        toolchain.fill_store(template.workspace, layout.store)
