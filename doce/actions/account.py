@@ -24,7 +24,9 @@ class PersonView(View):
 
 
 class NewToken(Input):
-    name: str = Field(description="What will use it: laptop, cron.")
+    name: str = Field(
+        description="What will use it: laptop, cron.", examples=["cron"], json_schema_extra={"minLength": 1, "maxLength": 100}
+    )
 
 
 class OfToken(Input):

@@ -135,7 +135,7 @@ def export_project(call: Call, given: OfProject) -> Download:
 
 
 @action(
-    "projects.import", input=Import, output=ProjectView, role="member", method="POST", path="/api/projects/import", status=201,
+    "projects.import", input=Import, output=ProjectView, role="member", method="POST", path="/api/imports", status=201,
     takes=Taken(unpacking.MAX_ZIP, ("application/zip", BYTES), "The zip file, up to 100 MiB; it may unpack to 500 MiB."),
 )  # fmt: skip
 def import_project(call: Call, given: Import) -> ProjectView:

@@ -74,7 +74,7 @@ class QueueState(View):
 
 
 class Concurrency(Input):
-    jobs: int = Field(description="Jobs at a time, 1-20.")
+    jobs: int = Field(description="Jobs at a time, 1-20.", examples=[4], json_schema_extra={"minimum": 1, "maximum": jobs.MAX_CONCURRENCY})
 
 
 class Nothing(Input):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
-import binascii
+from typing import Any
 
 from pydantic import Field
 
 from doce.actions.paging import Paging, cut
 from doce.actions.registry import Call, Done, Input, action
 from doce.errors import BadRequest, Conflict
+from doce.naming import MAX_NAME
 from doce.projects import templates
 from doce.projects.attachments import Upload
+from doce.projects.prompts import MAX_PROMPT
 from doce.projects.status import ProjectStatus
 from doce.projects.views import Page, ProjectView, View
+
+#: What the description of the API says of a prompt; what is wrong with one is told in our own words.
+PROMPT: dict[str, Any] = {"minLength": 1, "maxLength": MAX_PROMPT}
 
 
 class Attached(Input):
@@ -24,20 +29,25 @@ class Attached(Input):
     def upload(self) -> Upload:
         try:
             return Upload(self.name, self.mime, base64.b64decode(self.data, validate=True))
-        except binascii.Error:
+        except ValueError:
+            # binascii's own, and the plain one for text that is not ASCII.
             raise BadRequest(f"{self.name} is not base64.", hint="Send the file's bytes as base64 in `data`.") from None
 
 
 class Create(Input):
-    prompt: str = Field(description="What you want, in a sentence: 1-32,000 characters.")
-    name: str | None = Field(None, description="Its name; found by itself when left out.")
-    template: str | None = Field(None, description="What to start from: static, astro-starter.")
-    model: str | None = Field(None, description="Model, as provider/model.")
+    prompt: str = Field(
+        description="What you want, in a sentence: 1-32,000 characters.",
+        examples=["a portfolio for a ceramicist"],
+        json_schema_extra=PROMPT,
+    )
+    name: str | None = Field(None, description="Its name; found by itself when left out.", examples=["Ceramic Portfolio"])
+    template: str | None = Field(None, description="What to start from: static, astro-starter.", examples=["static"])
+    model: str | None = Field(None, description="Model, as provider/model.", examples=["rehearsal/site-builder"])
     attachments: list[Attached] = Field([], max_length=5, description="Up to 5 files for the agent.")
 
 
 class OfProject(Input):
-    project: str = Field(description="Project: its name in addresses, the beginning of that, or its id.")
+    project: str = Field(description="Project: its name in addresses, the beginning of that, or its id.", examples=["ceramic-portfolio"])
 
 
 class Listing(Input):
@@ -46,11 +56,11 @@ class Listing(Input):
 
 
 class Rename(OfProject):
-    name: str = Field(description="The new name.")
+    name: str = Field(description="The new name.", examples=["Clay and Glaze"], json_schema_extra={"minLength": 1, "maxLength": MAX_NAME})
 
 
 class ChangeModel(OfProject):
-    model: str = Field(description="Model, as provider/model.")
+    model: str = Field(description="Model, as provider/model.", examples=["rehearsal/site-builder"])
 
 
 class TemplateView(View):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from doce.actions.paging import Paging, cut
-from doce.actions.projects import Attached, OfProject
+from doce.actions.projects import PROMPT, Attached, OfProject
 from doce.actions.registry import Call, Done, action
 from doce.errors import Conflict, DoceError, NotFound
 from doce.projects.status import ProjectStatus, PromptState
@@ -15,8 +15,8 @@ from doce.projects.views import Page, PromptView, View
 
 
 class Chat(OfProject):
-    text: str = Field(description="What the agent should do: 1-32,000 characters.")
-    model: str | None = Field(None, description="Model for this prompt only.")
+    text: str = Field(description="What the agent should do: 1-32,000 characters.", examples=["make it dark"], json_schema_extra=PROMPT)
+    model: str | None = Field(None, description="Model for this prompt only.", examples=["rehearsal/site-builder"])
     attachments: list[Attached] = Field([], max_length=5, description="Up to 5 files for the agent.")
 
 
@@ -30,7 +30,7 @@ class OfPrompt(OfProject):
 
 
 class Edit(OfPrompt):
-    text: str = Field(description="The new text.")
+    text: str = Field(description="The new text.", examples=["make it light"], json_schema_extra=PROMPT)
 
 
 class Stopped(View):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -163,12 +164,26 @@ def action(name: str, **options: Any) -> Callable[[Declared], Declared]:
     return declare
 
 
-def understand(chosen: Action, values: dict[str, Any]) -> Input:
-    """`values` as the action's input. Raises BadRequest naming the first field that does not fit."""
+def understand(chosen: Action, values: dict[str, Any], *, typed: bool = False) -> Input:
+    """`values` as the action's input. Raises BadRequest naming the first field that does not fit.
+
+    `typed`: they came as JSON, which knows numbers from text and truth; in an address all is text.
+    """
     try:
+        if typed:
+            return chosen.input.model_validate_json(json.dumps(_placed(chosen, values)), strict=True)
         return chosen.input.model_validate(values)
     except ValidationError as error:
         raise invalid(chosen, error) from None
+
+
+def _placed(chosen: Action, values: dict[str, Any]) -> dict[str, Any]:
+    """`values` with the numbers that stood in the path as numbers."""
+    numbers = {name for name in chosen.placeholders if chosen.input.model_fields[name].annotation is int}
+    return {
+        name: int(value) if name in numbers and str(value).isascii() and str(value).isdigit() and len(value) < 20 else value
+        for name, value in values.items()
+    }
 
 
 def invalid(chosen: Action, error: ValidationError) -> BadRequest:

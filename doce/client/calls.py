@@ -143,7 +143,7 @@ def import_project(
 ) -> Call[Wire]:
     """A project from a zip file of up to 100 MiB."""
     query = {"name": name or file.stem, "template": template, "model": model, "prompt": prompt}
-    return Call("POST", "/api/projects/import", query=query, file=file)
+    return Call("POST", "/api/imports", query=query, file=file)
 
 
 def files(project: str, path: str = "", *, limit: int | None = None, after: str | None = None) -> Call[Wire]:

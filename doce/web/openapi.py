@@ -12,7 +12,9 @@ from doce import __version__
 from doce.actions import once
 from doce.actions.catalog import actions
 from doce.actions.registry import Action, Taken
-from doce.errors import all_errors
+from doce.errors import DoceError, all_errors
+from doce.projects.files import FileContent
+from doce.web.sse import MAX_CURSOR
 
 ERROR = {
     "type": "object",
@@ -36,10 +38,10 @@ KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": once.MAX_KEY, "pattern": "^[ -~]+$"},
 }  # fmt: skip
 _STREAMS = {
-    "/api/projects/{project}/opencode/event": ("events.stream", "Follow a project's events.", "after"),
-    "/api/projects/{project}/logs": ("logs.stream", "Follow the log of a project's services.", "offset"),
-    "/api/jobs/stream": ("jobs.stream", "Follow the jobs you may see.", "after"),
-    "/api/jobs/{job}/stream": ("jobs.follow", "Follow one job and what it writes, to its end.", "after"),
+    "/api/projects/{project}/opencode/event": ("events.stream", "Follow a project's events.", "after", ("chat.event",)),
+    "/api/projects/{project}/logs": ("logs.stream", "Follow the log of a project's services.", "offset", ("log.chunk",)),
+    "/api/jobs/stream": ("jobs.stream", "Follow the jobs you may see.", "after", ("jobs.head", "job.state")),
+    "/api/jobs/{job}/stream": ("jobs.follow", "Follow one job and what it writes, to its end.", "after", ("job", "job.line")),
 }
 
 
@@ -55,8 +57,8 @@ def document() -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for one in declared:
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, keys)
-    for path, (name, summary, parameter) in _STREAMS.items():
-        paths.setdefault(path, {})["get"] = _stream(path, name, summary, parameter)
+    for path, (name, summary, parameter, events) in _STREAMS.items():
+        paths.setdefault(path, {})["get"] = _stream(path, name, summary, parameter, events)
     return {
         "openapi": "3.1.0",
         "info": {"title": "doce", "version": __version__, "description": "A sentence becomes a running, deployed website."},
@@ -127,30 +129,68 @@ def _answers(one: Action, keys: Any) -> dict[str, Any]:
     schema = keys[(one.output, "serialization")]
     content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in one.gives} or {"application/json": {"schema": schema}}
     good = {"description": "Done.", "content": content}
-    error = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
-    refusals = {
-        str(found.status): {"description": (found.__doc__ or "").strip().splitlines()[0], **error}
-        for found in all_errors()
-        if found.status != 401 or one.role != "public"
-    }
-    return {str(one.status): good, **refusals}
+    return {str(one.status): good, **{str(status): _refused(status) for status in sorted(_statuses(one))}}
 
 
-def _stream(path: str, name: str, summary: str, parameter: str) -> dict[str, Any]:
+def _statuses(one: Action) -> set[int]:
+    """The refusals that an action can come to."""
+    fields = one.input.model_fields
+    writes, finds = one.method != "GET", bool(one.placeholders) or "project" in fields
+    found = {400, 429, 500, 503}
+    found |= {401} if one.role != "public" else set()
+    # A write from another site's page is refused, whatever it is about.
+    found |= {403} if finds or writes or one.role == "admin" else set()
+    found |= {404} if finds else set()
+    # A beginning of a name may mean several projects.
+    found |= {409} if writes or "project" in fields else set()
+    found |= {413} if (writes and one.method != "DELETE") or one.output is FileContent or one.gives else set()
+    return found
+
+
+def _refused(status: int) -> dict[str, Any]:
+    """Every error of a status, with an example of each."""
+    kinds = [kind for kind in all_errors() if kind.status == status]
+    examples = {kind.code: {"value": kind().as_dict()} for kind in kinds}
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}, "examples": examples}}
+    refusal: dict[str, Any] = {"description": " ".join(_told(kind) for kind in kinds), "content": content}
+    if status == 429:
+        refusal["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
+    if status == 401:
+        refusal["headers"] = {"WWW-Authenticate": {"description": "How to show who you are.", "schema": {"type": "string"}}}
+    return refusal
+
+
+def _told(kind: type[DoceError]) -> str:
+    return (kind.__doc__ or "").strip().splitlines()[0]
+
+
+def _stream(path: str, name: str, summary: str, parameter: str, events: tuple[str, ...]) -> dict[str, Any]:
     string = {"type": "string"}
-    number = {"type": "integer", "minimum": 0, "maximum": 10**17}
-    kinds = {"project": string, "job": {"type": "integer", "minimum": 1, "maximum": 2**53}}
-    error = {"description": "Refused.", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    number = {"type": "integer", "minimum": 0, "maximum": MAX_CURSOR}
+    kinds = {"project": string, "job": {"type": "integer", "minimum": 1, "maximum": MAX_CURSOR}}
+    event = {
+        "type": "object",
+        "description": "One event of the stream; a reader that was cut off sends the last `id` it has as `Last-Event-ID`.",
+        "required": ["id", "event", "data"],
+        "properties": {
+            "id": {"type": "string", "pattern": "^[0-9]+$"},
+            "event": {"type": "string", "enum": list(events)},
+            "data": {"type": "string", "contentMediaType": "application/json"},
+        },
+    }
+    placed = [name for name in kinds if f"{{{name}}}" in path]
     return {
         "operationId": name,
         "summary": summary,
         "parameters": [
-            *({"name": place, "in": "path", "required": True, "schema": kind} for place, kind in kinds.items() if f"{{{place}}}" in path),
+            *({"name": place, "in": "path", "required": True, "schema": kinds[place]} for place in placed),
             {"name": parameter, "in": "query", "required": False, "schema": number},
-            {"name": "follow", "in": "query", "required": False, "schema": {"type": "boolean"}},
+            {"name": "follow", "in": "query", "required": False, "description": "false: end with what there is now.",
+             "schema": {"type": "boolean"}},
+            {"name": "Last-Event-ID", "in": "header", "required": False, "schema": {"type": "string", "pattern": "^[0-9]{1,15}$"}},
         ],
         "responses": {
-            "200": {"description": "The stream.", "content": {"text/event-stream": {"schema": string}}},
-            **{str(found.status): error for found in all_errors()},
+            "200": {"description": "The stream.", "content": {"text/event-stream": {"schema": event}}},
+            **{str(status): _refused(status) for status in (400, 401, *((403, 404, 409) if placed else ()), 429, 500, 503)},
         },
-    }
+    }  # fmt: skip

@@ -14,7 +14,8 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Scope
 
 from doce.actions import once
 from doce.actions.catalog import actions
@@ -78,7 +79,8 @@ class Office:
     async def _done(self, chosen: Action, request: Request, person: Person | None, limit: int) -> Any:
         if chosen.takes:
             return await self._with_file(chosen, request, person)
-        given = understand(chosen, values_of(chosen, request, await body_of(request, limit)))
+        values = values_of(chosen, request, await body_of(request, limit))
+        given = understand(chosen, values, typed=not chosen.in_query)
         key = request.headers.get(once.HEADER) if chosen.repeatable else None
         deed = chosen if key is None else once.for_key(chosen, key)
         return await self.do(perform, deed, self.services, person, given, request_id=request.state.request_id)
@@ -121,23 +123,36 @@ def application(services: Services) -> Starlette:
     paths: dict[str, list[Action]] = {}
     for chosen in actions().values():
         paths.setdefault(chosen.path, []).append(chosen)
-    # The streams first: `/api/jobs/stream` is no job called so.
-    routes = [
-        Route("/api/projects/{project}/opencode/event", streams.events, methods=["GET"]),
-        Route("/api/projects/{project}/logs", streams.logs, methods=["GET"]),
-        Route("/api/jobs/stream", office.jobs.everything, methods=["GET"]),
-        Route("/api/jobs/{job}/stream", office.jobs.one, methods=["GET"]),
-        Route("/api/openapi.json", office.openapi, methods=["GET"]),
+    routes: list[BaseRoute] = [
+        Whole("/api/projects/{project}/opencode/event", streams.events, methods=["GET"]),
+        Whole("/api/projects/{project}/logs", streams.logs, methods=["GET"]),
+        Whole("/api/jobs/stream", office.jobs.everything, methods=["GET"]),
+        Whole("/api/jobs/{job}/stream", office.jobs.one, methods=["GET"]),
+        Whole("/api/openapi.json", office.openapi, methods=["GET"]),
     ]
     routes += [
-        Route(path, _by_method({one.method: office.endpoint(one) for one in group}), methods=[one.method for one in group])
+        Whole(path, _by_method({one.method: office.endpoint(one) for one in group}), methods=[one.method for one in group])
         for path, group in paths.items()
     ]
+    routes.sort(key=_literal_first)
     app = Starlette(routes=routes, middleware=[Middleware(Envelope)], exception_handlers=ON_ERROR)
     # An address with a slash too many is told so in our words, not sent to a host that the request made up.
     app.router.redirect_slashes = False
     app.state.office = office
     return app
+
+
+class Whole(Route):
+    """A path of its own: what it does not know by method, no later route is asked for."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child = super().matches(scope)
+        return Match.FULL if match is Match.PARTIAL else match, child
+
+
+def _literal_first(route: BaseRoute) -> tuple[bool, ...]:
+    """`/api/jobs/stream` is no job called so."""
+    return tuple(part.startswith("{") for part in getattr(route, "path", "").split("/"))
 
 
 def _by_method(endpoints: dict[str, Callable[[Request], Awaitable[Response]]]) -> Callable[[Request], Awaitable[Response]]:

@@ -33,6 +33,8 @@ CHECK_S = 3.0
 LOG_WAIT_S = 0.5
 LOG_THREADS = 64
 MAX_VIEWER_ID = 100
+#: Highest number a JSON reader keeps exact.
+MAX_CURSOR = 2**53
 Do = Callable[..., Awaitable[Any]]
 
 
@@ -225,7 +227,7 @@ def cursor(text: str | None, name: str = "after") -> int:
     """A cursor as it was sent. Raises BadRequest for one that is none."""
     if text is None or text == "":
         return 0
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
+    if not text.isascii() or not text.isdigit() or len(text) > 16 or int(text) > MAX_CURSOR:
         raise BadRequest(
             f"{text[:40]!r} is not a cursor.", hint="Send the `id` of the last event you have, a number.", details={"field": name}
         )

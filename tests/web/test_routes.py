@@ -275,6 +275,12 @@ BAD_BODIES = [
     ),
     (b'{"prompt": ' + b"9" * 5000 + b"}", "application/json", 400, "not valid"),
     (b'"a site"', "application/json", 400, "must be a JSON object"),
+    (
+        '{"prompt": "a site", "attachments": [{"name": "a", "mime": "text/plain", "data": "é"}]}'.encode(),
+        "application/json",
+        400,
+        "not base64",
+    ),
     (b"prompt=a", "application/x-www-form-urlencoded", 400, "x-www-form-urlencoded"),
     (b'{"prompt": "a"}', "text/plain", 400, "text/plain"),
     (b"", "application/json", 400, "'prompt' is missing"),
