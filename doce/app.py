@@ -256,7 +256,8 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
         # Also without workers: an action that cancels a queued job has its handler's last word to say.
         registry.install(handlers(parts.work))
         worker = parts.worker() if parts.settings.workers else None
-        reconciler = Reconciler(parts.work, parts.services.requests)
+        healing = Shift("reconciler", owner.name("reconciler"), ttl_s=15, clock=parts.work.clock, is_gone=owner.is_gone)
+        reconciler = Reconciler(parts.work, parts.services.requests, healing)
         stack.callback(parts.runtime.watch(lambda project_id, _service: reconciler.wake(project_id)))
         reconciler.start()
         stack.push_async_callback(asyncio.to_thread, reconciler.stop)

@@ -165,6 +165,11 @@ def last_seq(project_id: str | None) -> int:
     return int(row[0] or 0)
 
 
+def prune_counts(before_ms: int) -> int:
+    """Drop how many watched before `before_ms`: nobody asks any more. Returns how many."""
+    return int(database.execute_sql("DELETE FROM events WHERE type = 'viewer.count' AND at < ?", (before_ms,)).rowcount)
+
+
 def prune_deltas(before_ms: int, limit: int = 20_000) -> int:
     """Drop pieces of messages that ended before `before_ms`: their `final` holds the text. Returns how many."""
     sql = """

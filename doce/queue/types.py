@@ -121,6 +121,8 @@ class DockerWaitReady(ProjectPayload):
 class DockerEnsureRunning(ProjectPayload):
     type = JobType.DOCKER_ENSURE_RUNNING
     reason: Literal["bootstrap", "presence", "user"]
+    #: Only these of a project that runs, which stays running meanwhile; none: all of it.
+    services: tuple[str, ...] = ()
 
 
 class DockerStop(ProjectPayload):

@@ -8,21 +8,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from doce.clock import Clock
 from doce.db.connection import database
 from doce.db.models import Port, Project
-from doce.errors import DoceError
+from doce.errors import DoceError, Unavailable
 from doce.events import log as events
 from doce.logger import log_context
 from doce.ports import release
 from doce.projects.requests import Requests
-from doce.projects.stack import OPENCODE, PREVIEW
+from doce.projects.stack import OPENCODE
 from doce.projects.status import ProjectStatus, PromptState
 from doce.projects.views import ProjectView
 from doce.queue import jobs
@@ -39,38 +37,36 @@ from doce.queue.types import (
     ProjectCreate,
     ProjectDelete,
 )
-from doce.upkeep.relay import RESUME_HINT
+from doce.upkeep.shift import Shift
+from doce.upkeep.tending import SERVICES, Tending, interrupt
 
 logger = logging.getLogger(__name__)
 
-#: Deaths of a project's services within `DEATH_WINDOW_MS` after which it is left alone, in `error`.
-MAX_DEATHS = 5
-DEATH_WINDOW_MS = 10 * 60_000
-#: First and longest pause before a dead service is started again.
-FIRST_PAUSE_MS, LAST_PAUSE_MS = 1_000, 60_000
-DIED = "The agent ended in the middle of the turn."
 #: Age at which a folder that no row knows is taken for left over, and pieces of ended messages are dropped, ms.
 ORPHAN_AGE_MS = 10 * 60_000
 PRUNE_AGE_MS = 24 * 3_600_000
+PRUNE_EVERY_S = 3600.0
 
 
-@dataclass
-class Record:
-    """What is remembered of one project between looks."""
-
-    deaths: deque[int] = field(default_factory=deque)
-    #: Epoch ms at which what died is started again; None while nothing is dead.
-    heal_at: int | None = None
+#: Bounds of a pause between two looks, seconds: a lease has to be renewed, a processor wants to rest.
+MIN_PAUSE_S, MAX_PAUSE_S = 0.05, 5.0
+#: How often an engine that is away is looked for, seconds.
+ENGINE_LOOK_S = 5.0
 
 
 class Reconciler:
     """One thread. `wake(project_id)` looks at one project at once; every `reconcile_s` all are looked at."""
 
-    def __init__(self, work: Work, requests: Requests) -> None:
+    def __init__(self, work: Work, requests: Requests, shift: Shift | None = None) -> None:
+        """`shift` says whether it is this process that heals; without one it is."""
         self._work = work
         self._requests = requests
+        self._shift = shift
         self._clock: Clock = work.clock
-        self._records: dict[str, Record] = {}
+        self._tending = Tending(work)
+        #: Why nothing can be looked at, while that is so.
+        self._away: str | None = None
+        self._prune_at = float("-inf")
         self._woken: set[str] = set()
         self._changed = threading.Condition()
         self._stopped = False
@@ -95,15 +91,18 @@ class Reconciler:
         due = 0.0
         while not self._stopped:
             with self._changed:
-                woken, self._woken = self._woken | self._to_heal(), set()
-            if time.monotonic() >= due:
-                self._guard(self.look_at_everything)
-                due = time.monotonic() + self._work.settings.reconcile_s
-            for project_id in woken:
-                self._guard(partial(self.look, project_id))
+                woken, self._woken = self._woken | self._tending.due(), set()
+            if self._shift is None or self._shift.mine():
+                if time.monotonic() >= due:
+                    self._guard(self.look_at_everything)
+                    due = time.monotonic() + (ENGINE_LOOK_S if self._away else self._work.settings.reconcile_s)
+                for project_id in woken:
+                    self._guard(partial(self.look, project_id))
             with self._changed:
-                pause = min(due - time.monotonic(), self._next_heal_s())
-                self._changed.wait_for(lambda: self._woken or self._stopped, timeout=max(0.05, pause))
+                pause = min(due - time.monotonic(), self._tending.next_s())
+                self._changed.wait_for(lambda: self._woken or self._stopped, timeout=min(MAX_PAUSE_S, max(MIN_PAUSE_S, pause)))
+        if self._shift:
+            self._guard(self._shift.end)
         database.close()
 
     def _guard(self, look: Callable[[], object]) -> None:
@@ -115,29 +114,49 @@ class Reconciler:
             logger.exception("the reconciler broke; it looks again later")
 
     def look_at_everything(self) -> None:
-        """All live projects, then what no row knows."""
+        """All live projects, then what no row knows. With the engine away: only that, once, for all."""
+        if not self._engine_is_there():
+            return
         for project in self._work.store.live(*ProjectStatus):
             self._guard(partial(self.look, project.id))
         self._guard(self._remove_orphans)
-        self._guard(lambda: events.prune_deltas(self._clock.now_ms() - PRUNE_AGE_MS))
+        self._guard(self._prune)
+
+    def _engine_is_there(self) -> bool:
+        """While it is away nothing counts as running, and nothing is tried. Whatever should run starts when it is back."""
+        try:
+            self._work.runtime.available()
+        except Unavailable as away:
+            if self._away is None:
+                logger.warning("the runtime is away: %s", away)
+            self._away = str(away)
+            for project in self._work.store.live(ProjectStatus.RUNNING):
+                self._work.store.set_status(project.id, ProjectStatus.STARTING, step=f"waiting: {away}"[:300])
+            return False
+        if self._away is not None:
+            logger.info("the runtime is back")
+        self._away = None
+        return True
 
     def look(self, project_id: str) -> None:
         """Compare one project with what runs, and enqueue what mends it. A project that a job works on is left to it."""
         if not self._work.store.exists(project_id):
-            self._records.pop(project_id, None)
+            self._tending.forget(project_id)
             return
         with log_context(project_id=project_id):
             self._requests.expire(project_id)
             project = self._work.store.get(project_id)
-            dead = self._dead(project) if project.status is ProjectStatus.RUNNING else []
-            if dead:
-                self._tend(project, dead)
-                return
-            if project_id in self._records:
-                self._records[project_id].heal_at = None
-            if not jobs.active(project_id) and (mend := self._mend(project)):
+            if project.status is ProjectStatus.RUNNING:
+                self._tending.look(project)
+            else:
+                self._tending.forget(project_id)
+            if not self._busy(project_id) and (mend := self._mend(self._work.store.get(project_id))):
                 logger.info("mending by %s", mend.type.value, extra={"project_status": project.status.value})
                 enqueue(mend, clock=self._clock)
+
+    def _busy(self, project_id: str) -> bool:
+        """A job works on its preview or agent. A deployment, which takes long, is nobody's reason to wait."""
+        return any(not job.type.startswith("production.") for job in jobs.active(project_id))
 
     def _mend(self, project: ProjectView) -> JobPayload | None:
         """The job that this project lacks, if any."""
@@ -145,6 +164,8 @@ class Reconciler:
             case ProjectStatus.CREATED:
                 return ProjectCreate(project_id=project.id, prompt=project.prompt, template=project.template, model=project.model)
             case ProjectStatus.STARTING:
+                if OPENCODE not in self._running(project.id):
+                    interrupt(self._work, project.id)
                 return DockerComposeUp(project_id=project.id, reason="user")
             case ProjectStatus.STOPPING:
                 return DockerStop(project_id=project.id, reason="user")
@@ -156,7 +177,7 @@ class Reconciler:
                 return self._mend_running(project)
 
     def _mend_stopped(self, project: ProjectView) -> JobPayload | None:
-        if any(state.state == "running" for state in self._work.runtime.ps(project.id)):
+        if self._running(project.id):
             self._work.runtime.stop(project.id)
         if project.status is ProjectStatus.STOPPED and not project.stopped_by_user and project.queued_prompts:
             return DockerEnsureRunning(project_id=project.id, reason="user")
@@ -170,50 +191,17 @@ class Reconciler:
             return OpencodeSendUserPrompt(project_id=project.id)
         return None
 
-    def _dead(self, project: ProjectView) -> list[str]:
-        """The services that should run and do not."""
-        states = {state.service: state.state for state in self._work.runtime.ps(project.id)}
-        return [service for service in (PREVIEW, OPENCODE) if states.get(service) != "running"]
+    def _running(self, project_id: str) -> set[str]:
+        """Of its preview and agent; production is another matter."""
+        return {state.service for state in self._work.runtime.ps(project_id) if state.state == "running"} & set(SERVICES)
 
-    def _tend(self, project: ProjectView, dead: list[str]) -> None:
-        """Note a death, end the turn it interrupted, start it again after a pause, give up after too many."""
-        record = self._records.setdefault(project.id, Record())
-        now = self._clock.now_ms()
-        if record.heal_at is None:
-            self._note_death(project, dead, record, now)
-        elif now >= record.heal_at:
-            record.heal_at = None
-            enqueue(DockerEnsureRunning(project_id=project.id, reason="presence"), clock=self._clock)
-
-    def _note_death(self, project: ProjectView, dead: list[str], record: Record, now: int) -> None:
-        record.deaths.append(now)
-        while record.deaths[0] < now - DEATH_WINDOW_MS:
-            record.deaths.popleft()
-        record.heal_at = now + min(LAST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (len(record.deaths) - 1))
-        logger.warning("services ended by themselves", extra={"services": dead, "deaths": len(record.deaths)})
-        active = self._work.prompts.active(project.id)
-        if OPENCODE in dead and active and active.state is PromptState.SENT:
-            self._work.prompts.end(
-                active.id, PromptState.INTERRUPTED, reason="The agent ended in the middle of the turn.", hint=RESUME_HINT
-            )
-        if len(record.deaths) >= MAX_DEATHS:
-            record.deaths.clear()
-            record.heal_at = None
-            self._work.store.set_status(
-                project.id,
-                ProjectStatus.ERROR,
-                error=f"{' and '.join(dead)} ended {MAX_DEATHS} times within ten minutes.",
-                hint=f"`doce logs {project.slug}` says why; `doce start {project.slug}` tries again.",
-            )
-
-    def _to_heal(self) -> set[str]:
-        """Projects whose pause is over."""
-        now = self._clock.now_ms()
-        return {project_id for project_id, record in self._records.items() if record.heal_at is not None and record.heal_at <= now}
-
-    def _next_heal_s(self) -> float:
-        waits = [record.heal_at - self._clock.now_ms() for record in self._records.values() if record.heal_at is not None]
-        return min(waits) / 1000 if waits else float("inf")
+    def _prune(self) -> None:
+        before = self._clock.now_ms() - PRUNE_AGE_MS
+        events.prune_deltas(before)
+        if self._clock.monotonic() >= self._prune_at:
+            # A scan of the log: rarely.
+            self._prune_at = self._clock.monotonic() + PRUNE_EVERY_S
+            events.prune_counts(before)
 
     def _remove_orphans(self) -> None:
         """What runs, lies on disk or holds a port for a project that no row knows."""

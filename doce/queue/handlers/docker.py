@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
-from doce.errors import DoceError
+from doce.errors import DoceError, Unavailable
 from doce.health import ready
 from doce.ports import PortTaken, move, reserve
 from doce.presence import viewers
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 #: First and longest pause between two looks at a project that starts.
 FIRST_LOOK_MS, LAST_LOOK_MS = 100, 1000
+#: Longest pause between two looks for an engine that is away.
+LAST_ENGINE_LOOK_MS = 5_000
 
 
 def compose_up(work: Work, context: JobContext, payload: DockerComposeUp | DockerEnsureRunning) -> None:
@@ -55,7 +58,7 @@ def compose_up(work: Work, context: JobContext, payload: DockerComposeUp | Docke
     work.tools.prepare(project.template, layout, step)
     project = _with_ports(work, project)
     step("starting services")
-    work.runtime.available()
+    _await_engine(work, context, project)
     work.tokens.grant(project.id)
     try:
         work.runtime.up(
@@ -69,6 +72,18 @@ def compose_up(work: Work, context: JobContext, payload: DockerComposeUp | Docke
     with context.finishing():
         work.store.set_status(project.id, ProjectStatus.STARTING, step="waiting for preview and agent")
         enqueue(DockerWaitReady(project_id=project.id, started_at=work.clock.now_ms()), user_id=context.job.user_id, clock=work.clock)
+
+
+def _await_engine(work: Work, context: JobContext, project: ProjectView) -> None:
+    """An engine that is away may come back: look again for a while, without counting that as a failure."""
+    try:
+        work.runtime.available()
+    except Unavailable as away:
+        waited = work.clock.now_ms() - context.job.created_at
+        if waited > work.settings.ready_timeout_s * 1000:
+            raise
+        work.store.set_status(project.id, ProjectStatus.STARTING, step=f"waiting: {away}"[:300])
+        context.reschedule(max(FIRST_LOOK_MS, min(LAST_ENGINE_LOOK_MS, waited // 2)))
 
 
 def _with_ports(work: Work, project: ProjectView) -> ProjectView:
@@ -112,18 +127,19 @@ def wait_ready(work: Work, context: JobContext, payload: DockerWaitReady) -> Non
     if elapsed > work.settings.ready_timeout_s * 1000:
         reasons = ", ".join(f"{name}: {looks[name].reason}" for name in waiting)
         raise Permanent(
-            f"{project.name} did not become ready in {work.settings.ready_timeout_s:.0f} s ({reasons}). {_last_line(work, project)}"
+            f"{project.name} did not become ready in {work.settings.ready_timeout_s:.0f} s ({reasons}). {last_line(work, project)}"
         )
-    work.store.set_status(project.id, ProjectStatus.STARTING, step=f"waiting for {' and '.join(_SHOWN[name] for name in waiting)}")
+    work.store.set_status(project.id, ProjectStatus.STARTING, step=f"waiting for {' and '.join(SHOWN[name] for name in waiting)}")
     context.reschedule(max(FIRST_LOOK_MS, min(LAST_LOOK_MS, elapsed // 5)))
 
 
-_SHOWN = {PREVIEW: "the preview", OPENCODE: "the agent"}
+#: What people call the services.
+SHOWN = {PREVIEW: "the preview", OPENCODE: "the agent"}
 
 
 def _bury(work: Work, context: JobContext, project: ProjectView, dead: list[ServiceState]) -> None:
     """A service that ended will not become ready. One that lost its port to somebody gets another and a new start."""
-    last = _last_line(work, project)
+    last = last_line(work, project)
     if not any(sign in last.lower() for sign in ("eaddrinuse", "address already in use", "port is taken", "is already in use")):
         raise Permanent(f"{_ended(dead[0])} {last}".strip())
     for state in dead:
@@ -139,14 +155,14 @@ def _start_again(work: Work, context: JobContext, project: ProjectView) -> None:
 
 def _ended(state: ServiceState) -> str:
     how = f"with exit code {state.exit_code}" if state.exit_code is not None else "by itself"
-    shown = _SHOWN.get(state.service, state.service)
+    shown = SHOWN.get(state.service, state.service)
     return f"{shown[0].upper()}{shown[1:]} ended {how} instead of becoming ready."
 
 
-def _last_line(work: Work, project: ProjectView) -> str:
-    """The last useful line that the services wrote."""
+def last_line(work: Work, project: ProjectView, service: str = "") -> str:
+    """The last useful line that the services (or one) wrote."""
     text = LogFile(work.layout(project.id).log_file).read().text
-    lines = [line for line in text.splitlines() if line.startswith("[app]") and len(line) > 8]
+    lines = [line for line in text.splitlines() if line.startswith(f"[app] {service}") and len(line) > 8]
     telling = [
         line
         for line in lines
@@ -173,7 +189,22 @@ def ensure_running(work: Work, context: JobContext, payload: DockerEnsureRunning
     states = work.runtime.ps(project.id)
     if project.status is ProjectStatus.RUNNING and len(states) >= 2 and all(state.state == "running" for state in states):
         return
-    compose_up(work, context, payload)
+    if payload.services and project.status is ProjectStatus.RUNNING:
+        _start_some(work, context, project, payload.services)
+    else:
+        compose_up(work, context, payload)
+
+
+def _start_some(work: Work, context: JobContext, project: ProjectView, services: tuple[str, ...]) -> None:
+    """Start what ended by itself beside what runs on; nobody waits for it."""
+    log = LogFile(work.layout(project.id).log_file)
+    stack = work.stacks.of(project)
+    wanted = replace(stack, services=tuple(service for service in stack.services if service.name in services))
+    try:
+        work.runtime.up(wanted, report=lambda line: log.append("host", f"{line}\n"), cancelled=context.throw_if_cancel_requested)
+    except PortTaken as taken:
+        _move_port(work, project, taken.service)
+        context.reschedule(FIRST_LOOK_MS)
 
 
 def _is_wanted(work: Work, project: ProjectView) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from doce.errors import DoceError, NotFound
+from doce.health import ready
 from doce.opencode.client import OpenCode, PromptFile
 from doce.opencode.ids import mint_message_id
 from doce.projects import attachments
 from doce.projects.history import History
+from doce.projects.stack import OPENCODE
 from doce.projects.status import ProjectStatus, PromptState
 from doce.projects.views import ProjectView, PromptView
 from doce.queue.context import JobContext
@@ -56,6 +58,7 @@ def send_user_prompt(work: Work, context: JobContext, payload: OpencodeSendUserP
     if project.status is not ProjectStatus.RUNNING or project.bootstrap_session_id is None or (active and active.state is PromptState.SENT):
         _close(work, context, project.id, sent=None)
         return
+    _await_agent(work, context, project)
     agent = work.stacks.agent(project)
     if not _has_session(agent, project.bootstrap_session_id):
         _new_session(work, context, project)
@@ -67,6 +70,13 @@ def send_user_prompt(work: Work, context: JobContext, payload: OpencodeSendUserP
         _send_next(work, context, agent, project, waiting)
     else:
         _close(work, context, project.id, sent=None)
+
+
+def _await_agent(work: Work, context: JobContext, project: ProjectView) -> None:
+    """An agent that ended by itself is being started again: its prompts wait for it, that is no failure of theirs."""
+    look = ready(*work.stacks.probes(project)[OPENCODE])
+    if not look.ok and work.clock.now_ms() - context.job.created_at < work.settings.ready_timeout_s * 1000:
+        context.reschedule(BUSY_LOOK_MS)
 
 
 def _send_next(work: Work, context: JobContext, agent: OpenCode, project: ProjectView, waiting: PromptView) -> None:
