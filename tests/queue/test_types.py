@@ -75,7 +75,7 @@ def test_the_names_on_the_wire() -> None:
         "projects.deleteAllForUser": {"userId"},
         "docker.composeUp": {"projectId", "reason", "preserveProduction"},
         "docker.waitReady": {"projectId", "startedAt"},
-        "docker.ensureRunning": {"projectId", "reason"},
+        "docker.ensureRunning": {"projectId", "reason", "services"},
         "docker.stop": {"projectId", "reason"},
         "opencode.sessionCreate": {"projectId"},
         "opencode.sendUserPrompt": {"projectId"},

@@ -199,7 +199,9 @@ def _start_some(work: Work, context: JobContext, project: ProjectView, services:
     """Start what ended by itself beside what runs on; nobody waits for it."""
     log = LogFile(work.layout(project.id).log_file)
     stack = work.stacks.of(project)
-    wanted = replace(stack, services=tuple(service for service in stack.services if service.name in services))
+    # With what runs, which stays as it is; without what ended and still has to wait.
+    there = {state.service for state in work.runtime.ps(project.id) if state.state == "running"}
+    wanted = replace(stack, services=tuple(service for service in stack.services if service.name in there | set(services)))
     try:
         work.runtime.up(wanted, report=lambda line: log.append("host", f"{line}\n"), cancelled=context.throw_if_cancel_requested)
     except PortTaken as taken:
