@@ -187,7 +187,7 @@ def _stream(path: str, name: str, summary: str, parameter: str, events: tuple[st
             {"name": parameter, "in": "query", "required": False, "schema": number},
             {"name": "follow", "in": "query", "required": False, "description": "false: end with what there is now.",
              "schema": {"type": "boolean"}},
-            {"name": "Last-Event-ID", "in": "header", "required": False, "schema": {"type": "string", "pattern": "^[0-9]{1,15}$"}},
+            {"name": "Last-Event-ID", "in": "header", "required": False, "schema": {"type": "string", "pattern": "^[0-9]{0,15}$"}},
         ],
         "responses": {
             "200": {"description": "The stream.", "content": {"text/event-stream": {"schema": event}}},

@@ -45,6 +45,8 @@ class Receiving:
                 with file:
                     name = await (_form if kind == FORM else _body)(request, taken.most, file)
                     size = file.tell()
+                if not size:
+                    raise BadRequest("There is no file in the request, or an empty one.", hint="Send its bytes as the body.")
             except BaseException as error:
                 path.unlink(missing_ok=True)
                 if isinstance(error, OSError):

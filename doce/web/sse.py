@@ -141,7 +141,8 @@ class Streams:
     async def logs(self, request: Request) -> Response:
         """GET /api/projects/{project}/logs: the services' log, from a byte offset on."""
         person, project = await self._admit(request)
-        text = request.query_params.get("offset")
+        # What a browser sends by itself when it comes back tells more than the address it first asked.
+        text = request.headers.get("last-event-id") or request.query_params.get("offset")
         offset = cursor(text, "offset") if text is not None else None
         follow = _yes(request, "follow")
         return Stream(self._logs(request, person, project, offset, follow), slow_s=self._services.settings.slow_viewer_s)

@@ -93,6 +93,8 @@ def test_what_is_too_large_is_refused_before_it_has_come(house: House, ada: Any,
 
 
 FORMS = [
+    (b"", "application/octet-stream"),
+    (b'--x\r\nContent-Disposition: form-data; name="a"; filename="a.png"\r\n\r\n\r\n--x--\r\n', "multipart/form-data; boundary=x"),
     (b"", "multipart/form-data; boundary=x"),
     (b"--x\r\n", "multipart/form-data"),
     (b"--x\r\n", "multipart/form-data; boundary="),

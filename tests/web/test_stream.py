@@ -329,6 +329,18 @@ def test_the_log_resumes_by_offset(stage: Stage) -> None:
     assert stage.house.http.get(f"{url}?offset=-1", headers=stage.headers).json()["error"]["details"] == {"field": "offset"}
 
 
+def test_a_browser_that_comes_back_to_a_log_goes_on_where_it_was(stage: Stage) -> None:
+    log_file = LogFile(stage.house.services.projects.log_file(stage.project.id))
+    log_file.append("host", "one")
+    url = f"/api/projects/{stage.project.id}/logs?offset=0&follow=false"
+    last = [line for line in stage.house.http.get(url, headers=stage.headers).text.splitlines() if line.startswith("id: ")][-1][4:]
+    log_file.append("host", "two")
+    again = stage.house.http.get(url, headers={**stage.headers, "last-event-id": last}).text
+    assert "two" in again
+    assert "one" not in again
+    assert stage.house.http.get(url, headers={**stage.headers, "last-event-id": "x"}).status_code == 400
+
+
 def test_the_log_is_pushed_and_kept_alive(stage: Stage) -> None:
     raw = stage.house.connect(f"/api/projects/{stage.project.id}/logs", stage.headers)
     raw.until(b"log.chunk")
