@@ -167,7 +167,7 @@ def _told(kind: type[DoceError]) -> str:
 def _stream(path: str, name: str, summary: str, parameter: str, events: tuple[str, ...]) -> dict[str, Any]:
     string = {"type": "string"}
     number = {"type": "integer", "minimum": 0, "maximum": MAX_CURSOR}
-    kinds = {"project": string, "job": {"type": "integer", "minimum": 1, "maximum": MAX_CURSOR}}
+    kinds = {"project": string, "job": {"type": "integer", "minimum": 1, "maximum": 2**53}}
     event = {
         "type": "object",
         "description": "One event of the stream; a reader that was cut off sends the last `id` it has as `Last-Event-ID`.",

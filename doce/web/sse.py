@@ -33,8 +33,8 @@ CHECK_S = 3.0
 LOG_WAIT_S = 0.5
 LOG_THREADS = 64
 MAX_VIEWER_ID = 100
-#: Highest number a JSON reader keeps exact.
-MAX_CURSOR = 2**53
+#: Highest cursor: one beyond the head of the log is taken, and means to start over.
+MAX_CURSOR = 10**18 - 1
 Do = Callable[..., Awaitable[Any]]
 
 
@@ -228,7 +228,7 @@ def cursor(text: str | None, name: str = "after") -> int:
     """A cursor as it was sent. Raises BadRequest for one that is none."""
     if text is None or text == "":
         return 0
-    if not text.isascii() or not text.isdigit() or len(text) > 16 or int(text) > MAX_CURSOR:
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise BadRequest(
             f"{text[:40]!r} is not a cursor.", hint="Send the `id` of the last event you have, a number.", details={"field": name}
         )

@@ -67,7 +67,8 @@ class Api:
             "run", str(described),
             "--url", f"http://127.0.0.1:{self.house.port}", "-H", f"Authorization: Bearer {token}", "-n", str(examples), "--seed", "1",
             "--phases", "examples,coverage,fuzzing,stateful", "--exclude-checks", ",".join(OFF), "--continue-on-failure",
-            "--suppress-health-check", "all", "--request-timeout", "60", "--generation-database", "none", "--mode", "positive" if parameters else "all",
+            "--suppress-health-check", "all", "--request-timeout", "60", "--generation-database", "none",
+            "--mode", "positive" if parameters else "all",
             "--report", "json", "--report-json-path", str(report),
         ]  # fmt: skip
         for left_out in sorted(set(LEFT_OUT) & self.names):
