@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 import psutil
 
 from doce.client import Address, Doce, find
+from doce.docker.engine import Engine
+from doce.docker.leftovers import remove_all
 from doce.errors import Unavailable
 from doce.settings import Settings, load
 
@@ -110,6 +112,7 @@ class Server:
                 process.wait(STOP_S)
                 left.append(f"doce did not end within {STOP_S} s")
         left += self._end_survivors()
+        left += self._end_containers()
         if self._reader:
             self._reader.join(STOP_S)
         left += [f"port {port} is still taken" for port in sorted(self._ports) if _taken(port)]
@@ -125,6 +128,13 @@ class Server:
                 process.kill()
         psutil.wait_procs(survivors, timeout=5)
         return [f"{name} was still running" for name in names]
+
+    def _end_containers(self) -> list[str]:
+        """Stopped ones are removed without a word."""
+        if self.settings.runtime != "docker":
+            return []
+        with contextlib.closing(Engine(self.settings.docker_host)) as engine:
+            return [f"the container {name} was still running" for name in remove_all(engine, self.folder)]
 
     def remove(self) -> None:
         """Remove the folder."""
