@@ -31,6 +31,7 @@ POINTS: dict[str, str] = {
     "queue.finished": "the finishing transaction is committed",
     "queue.release": "a stopping worker is about to give its unfinished jobs back",
     "process.started": "a service's process is started, nothing about it is recorded",
+    "docker.created": "a service's container is made, not started",
     "docker.up": "the services of a project are started, its job has not finished",
     "docker.stop": "the services of a project are stopped, the rows do not say so",
     "project.create.copied": "the template is copied and committed, the project not named",

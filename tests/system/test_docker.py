@@ -1,0 +1,280 @@
+"""The loop in containers, and an agent that means harm: real engine, real OpenCode, the rehearsal model's shell."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from doce.client.reading import Event
+from doce.docker.compose import PROJECT, container_name
+from doce.docker.engine import Engine
+from doce.docker.images import Images
+from doce.docker.leftovers import remove_all
+from doce.settings import Settings, machine_path
+from doce.toolchain import Toolchain
+
+from .house import House, check_log, ended_prompt, house
+
+pytestmark = [pytest.mark.system, pytest.mark.slow]
+
+
+@pytest.fixture(scope="session")
+def images(engine: None, cache: Path) -> None:
+    """doce's own images are there; built from nothing that takes a minute."""
+    settings = Settings(cache=cache)
+    with contextlib.closing(Engine()) as connection:
+        found = Images(settings, connection, Toolchain(cache, path=machine_path()))
+        for name in found.names:
+            found.ensure(name, lambda line: None)
+
+
+@contextlib.contextmanager
+def docked(folder: Path, cache: Path, **settings: str) -> Iterator[House]:
+    try:
+        with house(folder, cache, DOCE_RUNTIME="docker", **settings) as made:
+            yield made
+    finally:
+        with contextlib.closing(Engine()) as engine:
+            remove_all(engine, folder)
+
+
+@pytest.fixture(scope="module")
+def home(images: None, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with docked(
+        tmp_path_factory.mktemp("docked") / "data", cache, DOCE_OPENAI_BASE_URL="http://127.0.0.1:9/v1", DOCE_OPENAI_KEY=KEY
+    ) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def site(home: House) -> str:
+    return home.create("a lighthouse museum with a gallery")[0]
+
+
+KEY = "sk-the-key-of-a-provider-0123456789"
+
+
+@pytest.fixture
+def client(engine: None) -> Iterator[Any]:
+    with contextlib.closing(Engine()) as connection:
+        yield connection.client
+
+
+def shell(home: House, project: str, command: str) -> str:
+    """What a command said that the agent ran in its container. Asked for permission, a careless person says yes."""
+    prompt = home.doce.chat(project, f"[[rehearse run: {command}]]")
+
+    def over(event: Event) -> bool:
+        if event.type == "chat.permission.requested":
+            home.doce.answer_permission(project, event.payload["requestId"], "once")
+        return ended_prompt(event) and event.prompt_id == prompt["id"]
+
+    events = home.until(project, over, after=prompt["seq"])
+    assert events[-1].type == "chat.prompt.completed", events[-1].payload
+    finished = [event.payload for event in events if event.type == "chat.tool.finish" and event.payload["name"] == "bash"]
+    return str(finished[-1]["output"])
+
+
+#: Asks for a thousand processes, and tells how many it was refused.
+FORKS = (
+    'const {spawn} = require("child_process"); let refused = 0;'
+    'for (let i = 0; i < 1000; i++) spawn("sleep", ["3"]).on("error", () => refused++);'
+    'setTimeout(() => { console.log("refused", refused); process.exit() }, 2500)'
+)
+
+
+def left_of(client: Any, project: str) -> list[str]:
+    label = {"label": f"{PROJECT}={project}"}
+    return [one.name for one in client.containers.list(all=True, filters=label)] + [one.name for one in client.networks.list(filters=label)]
+
+
+def test_a_sentence_becomes_a_site_in_containers_of_its_own(home: House, site: str, client: Any) -> None:
+    assert "Lighthouse" in home.page(site)
+    prompt, events = home.ask(site, "make it dark and add a price list")
+    check_log(events)
+    assert prompt["state"] == "completed"
+    assert "Prices" in home.page(site)
+    for service in ("preview", "opencode"):
+        made = client.containers.get(container_name(site, service)).attrs
+        host = made["HostConfig"]
+        assert made["Config"]["User"].split(":")[0] not in ("", "0", "root")
+        assert (host["CapDrop"], host["ReadonlyRootfs"], host["Privileged"]) == (["ALL"], True, False)
+        assert "no-new-privileges:true" in host["SecurityOpt"]
+        assert host["Memory"] == 1536 * 1024 * 1024
+        assert host["PidsLimit"] == 512
+        assert {port["HostIp"] for ports in host["PortBindings"].values() for port in ports} == {"127.0.0.1"}
+        mounted = {mount["Source"] for mount in made["Mounts"]}
+        assert not any("docker.sock" in source for source in mounted)
+        root = home.folder / "projects" / site
+        assert {Path(source).relative_to(root).parts[0] for source in mounted if Path(source).is_relative_to(root)} <= {
+            "workspace",
+            "agent",
+            "store",
+        }
+    written = (home.folder / "projects" / site / "compose.yaml").read_text()
+    assert "***" in written
+    assert "dgw-" not in written
+
+
+def test_an_agent_is_nobody_and_sees_nothing_of_this_machine(home: House, site: str) -> None:
+    data = home.folder
+    assert "uid=0" not in shell(home, site, "id")
+    status = shell(home, site, "cat /proc/self/status")
+    assert "CapEff:\t0000000000000000" in status
+    assert "CapBnd:\t0000000000000000" in status
+    assert "NoNewPrivs:\t1" in status
+    for secret in ("db.sqlite", "secret.key", "cli.json", "serve.log"):
+        assert (data / secret).exists()
+        assert "No such file" in shell(home, site, f"cat {data / secret}")
+    assert shell(home, site, f"ls {data}/projects").split() == [site]
+    assert "No such file" in shell(home, site, "ls /var/run/docker.sock /run/docker.sock")
+    assert KEY not in shell(home, site, "env; cat /proc/*/environ")
+    assert "Read-only file system" in shell(home, site, "touch /usr/bin/mine")
+    said = shell(home, site, "mount -t tmpfs none /mnt; su -c id; unshare -r id; chroot / id; mknod /tmp/d b 8 0")
+    assert "uid=0" not in said
+    assert shell(home, site, "find / -xdev -perm /6000 -type f 2>/dev/null | wc -l").split()[-1] == "0"
+
+
+def test_an_agent_reaches_neither_doce_nor_another_project(home: House, site: str, client: Any) -> None:
+    other, _ = home.create("a flower shop")
+    try:
+        (address,) = [
+            net["IPAddress"]
+            for net in client.containers.get(container_name(other, "preview")).attrs["NetworkSettings"]["Networks"].values()
+        ]
+        asked = f"curl -s -m 3 -o /dev/null -w '%{{http_code}}' http://{address}:4321/"
+        assert "200" not in shell(home, site, asked)
+        port = home.doce.project(other)["previewPort"]
+        agent = home.doce.project(other)["opencodePort"]
+        for target in (f"host.docker.internal:{port}", f"host.docker.internal:{agent}", f"host.docker.internal:{home.port}"):
+            assert "000" in shell(home, site, f"curl -s -m 3 -o /dev/null -w '%{{http_code}}' http://{target}/api/health")
+        # The gateway is all there is, and it knows nothing but models.
+        gateway = shell(home, site, "echo $OPENCODE_CONFIG_CONTENT | grep -o 'http://host.docker.internal:[0-9]*' | head -1").strip()
+        assert gateway.startswith("http://host.docker.internal:")
+        assert "401" in shell(home, site, f"curl -s -m 3 -o /dev/null -w '%{{http_code}}' {gateway}/v1/models")
+        assert "404" in shell(home, site, f"curl -s -m 3 -o /dev/null -w '%{{http_code}}' {gateway}/api/health")
+    finally:
+        home.doce.delete(other)
+        home.until(other, lambda event: event.type == "project.deleted", timeout_s=30)
+
+
+def test_an_agent_cannot_make_doce_run_anything(home: House, site: str, tmp_path: Path) -> None:
+    """Through the workspace's repository, its links, its scripts and its files: doce keeps the workspace after every turn."""
+    mark = tmp_path / "owned"
+    trap = home.folder / "projects" / site / "workspace" / "trap.sh"
+    shell(home, site, f"printf '%s' '#!/bin/sh{chr(92)}ntouch {mark}{chr(92)}n' > trap.sh && chmod +x trap.sh && ls")
+    for line in (
+        "mkdir -p .git/hooks && for h in pre-commit post-commit post-index-change fsmonitor-watchman; do cp trap.sh .git/hooks/$h; done",
+        f"git config core.fsmonitor {trap} && git config core.sshCommand {trap} && git config core.hooksPath .git/hooks",
+        f"git config filter.x.clean {trap} && git config filter.x.smudge {trap} && echo '* filter=x' > .gitattributes",
+        "ln -sf /etc/passwd public/passwd.txt && ln -sfn / public/root && ln -sfn ../../.. up",
+        'echo {"\\"scripts\\"":{"\\"preinstall\\"":"\\"./trap.sh\\"","\\"dev\\"":"\\"./trap.sh\\""}} > package.json',
+        "mkdir -p public/$(printf 'a%.0s' {1..200}) && touch 'public/-rf' \"public/$(printf 'x\\ny')\"",
+    ):
+        shell(home, site, line)
+    prompt, _ = home.ask(site, "[[rehearse only: now doce keeps the workspace]]")
+    assert prompt["state"] == "completed"
+    home.doce.request("POST", f"/api/projects/{site}/restart")
+    home.until(site, lambda event: event.type == "project.status" and event.payload["status"] == "running", after=prompt["seq"])
+    assert not mark.exists()
+    kept = subprocess.run(
+        ["git", f"--git-dir={home.folder / 'projects' / site / 'history.git'}", "log", "--format=%s", "-5"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert kept.stdout.strip()
+    # And the site still answers, without what the links point at.
+    assert httpx.get(f"{home.doce.project(site)['previewUrl']}passwd.txt", trust_env=False).status_code in (403, 404)
+
+
+def test_an_agent_cannot_exhaust_the_machine(home: House, site: str) -> None:
+    memory = shell(home, site, "node -e 'const a=[];for(;;)a.push(Buffer.alloc(5e7,1))' ; echo ended $?")
+    assert "ended 0" not in memory
+    assert "ended" in memory
+    said = shell(home, site, f"node -e '{FORKS}'")
+    assert int(said.split("refused")[-1].split()[0]) > 100
+    prompt, _ = home.ask(site, "[[rehearse only: still here]]")
+    assert prompt["state"] == "completed"
+
+
+def test_a_container_that_dies_is_seen_at_once_and_comes_back(home: House, site: str, client: Any) -> None:
+    home.ask(site, "[[rehearse only: before]]")
+    preview, agent = (client.containers.get(container_name(site, service)) for service in ("preview", "opencode"))
+    before = preview.attrs["State"]["StartedAt"]
+    cursor = max(event.seq for event in home.doce.events(site, follow=False))
+    began = time.monotonic()
+    agent.kill()
+    home.until(
+        site, lambda event: event.type == "job.state" and event.payload["jobType"] == "docker.ensureRunning", after=cursor, timeout_s=15
+    )
+    assert time.monotonic() - began < 4, "seen within 2 s, begun again after the first pause of 1 s"
+    home.until(site, lambda event: event.type == "project.status" and event.payload["status"] == "running", after=cursor)
+    preview.reload()
+    assert preview.attrs["State"]["StartedAt"] == before, "the preview was left alone"
+    prompt, _ = home.ask(site, "[[rehearse only: after]]")
+    assert prompt["state"] == "completed"
+
+
+def test_compose_commands_work_on_it(home: House, site: str) -> None:
+    if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
+        pytest.skip("NO COMPOSE PLUGIN here; the labels are looked at all the same")
+    shown = subprocess.run(
+        ["docker", "compose", "-p", f"doce_{site}", "ps", "--format", "json"], capture_output=True, text=True, check=True
+    )
+    assert "opencode" in shown.stdout
+
+
+def test_stop_start_and_delete_leave_nothing_behind(home: House, site: str, client: Any) -> None:
+    after = max(event.seq for event in home.doce.events(site, follow=False))
+    home.doce.request("POST", f"/api/projects/{site}/halt")
+    home.until(site, lambda event: event.type == "project.status" and event.payload["status"] == "stopped", after=after)
+    assert {one.status for one in client.containers.list(all=True, filters={"label": f"{PROJECT}={site}"})} == {"exited"}
+    after = max(event.seq for event in home.doce.events(site, follow=False))
+    home.doce.start(site)
+    home.until(site, lambda event: event.type == "project.status" and event.payload["status"] == "running", after=after)
+    assert "Lighthouse" in home.page(site)
+    home.doce.delete(site)
+    home.until(site, lambda event: event.type == "project.deleted", timeout_s=30)
+    assert left_of(client, site) == []
+    assert not (home.folder / "projects" / site).exists()
+
+
+@pytest.mark.parametrize("point", ["docker.created", "process.started", "docker.up", "docker.stop", "project.delete.destroyed"])
+def test_killed_at_any_point_it_goes_on_and_leaves_no_orphan(images: None, cache: Path, tmp_path: Path, client: Any, point: str) -> None:
+    early = point in ("docker.created", "process.started", "docker.up")
+    with docked(tmp_path / "data", cache) as home:
+        home.stop()
+        home.start(DOCE_FAULT=f"{point}=kill")
+        project = home.doce.create("a tea shop with prices")["id"]
+        if not early:
+            home.until(project, ended_prompt)
+            home.doce.request("POST", f"/api/projects/{project}/halt") if point == "docker.stop" else home.doce.delete(project)
+        assert home.process
+        assert home.process.wait(60) == -signal.SIGKILL
+        home.start()
+        if early:
+            events = home.until(project, ended_prompt)
+            assert events[-1].type == "chat.prompt.completed"
+            check_log(events)
+            assert len(client.containers.list(all=True, filters={"label": f"{PROJECT}={project}"})) == 2
+            lines = [
+                line
+                for line in (home.folder / "projects" / project / "logs" / "docker.log").read_text().splitlines()
+                if "server listening" in line
+            ]
+            assert len(lines) == 1, "each line once, over the restart"
+        if point == "docker.stop":
+            home.until(project, lambda event: event.type == "project.status" and event.payload["status"] == "stopped", timeout_s=30)
+        if point != "project.delete.destroyed":
+            home.doce.delete(project)
+        home.until(project, lambda event: event.type == "project.deleted", timeout_s=30)
+        assert left_of(client, project) == []
