@@ -15,7 +15,7 @@ from doce import naming
 from doce.clock import Clock
 from doce.db.connection import database
 from doce.db.ids import new_id
-from doce.errors import NotFound, Unavailable
+from doce.errors import Conflict, Unavailable
 from doce.projects import contents, templates
 from doce.projects.files import PIECE
 from doce.projects.incoming import Incoming, Received
@@ -69,7 +69,7 @@ class Arrivals:
     def duplicate(self, owner: str, project: ProjectView, *, name: str | None = None) -> ProjectView:
         """A project of `owner` with the files of another one: what an export would hold, under another name.
 
-        Raises NotFound for one that has no files yet, PayloadTooLarge, Unavailable.
+        Raises Conflict for one that has no files yet, PayloadTooLarge, Unavailable.
         """
         source, template = self._projects.layout(project.id).workspace, templates.get(project.template)
         shown = checked_name(name) if name is not None else f"{project.name[: naming.MAX_NAME - 5]} copy"
@@ -130,7 +130,7 @@ def copy(source: Path, target: Path, template: Template) -> None:
     except OSError as error:
         raise Unavailable(f"The files could not be copied: {error.strerror}.", hint="Free some disk space and try again.") from error
     if not count:
-        raise NotFound("The project has no files yet.", hint="They are there as soon as its template is copied.")
+        raise Conflict("The project has no files yet.", hint="They are there as soon as its template is copied.")
 
 
 def take_over(incoming: Incoming, project_id: str, layout: Layout) -> bool:

@@ -58,7 +58,7 @@ def assets(workspace: Path, *, limit: int, after: str | None = None) -> Page[Ass
     try:
         with inside.folder(workspace, FOLDER) as here:
             found = sorted(_scan(here), key=lambda asset: asset.name)
-    except NotFound:
+    except (NotFound, Conflict):
         found = []
     if after is not None:
         found = [asset for asset in found if asset.name > after]

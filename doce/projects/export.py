@@ -47,7 +47,7 @@ class _Sink:
 
 
 def zipped(workspace: Path, template: Template) -> Iterator[bytes]:
-    """The project's files as a zip file, piece by piece. Raises PayloadTooLarge, NotFound before the first."""
+    """The project's files as a zip file, piece by piece. Raises PayloadTooLarge, Conflict while it has none, before the first."""
     contents.check_size(workspace, template)
     return _zip(workspace, template)
 

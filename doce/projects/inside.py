@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from doce.errors import BadRequest, Forbidden, NotFound
+from doce.errors import BadRequest, Conflict, Forbidden, NotFound
 
 #: Deepest folder that is reached, and the longest path, characters.
 MAX_DEPTH = 32
@@ -47,7 +47,7 @@ def outside(path: str) -> Forbidden:
 def folder(workspace: Path, parts: tuple[str, ...] = (), *, make: bool = False) -> Iterator[int]:
     """A descriptor of a folder of the workspace; with `make` the last missing ones are made, as the workspace's owner.
 
-    Raises NotFound, or Forbidden where a link stands in the way.
+    Raises NotFound, Forbidden where a link stands in the way, Conflict while the project has no files at all.
     """
     here = _top(workspace)
     try:
@@ -64,7 +64,7 @@ def _top(workspace: Path) -> int:
     try:
         return os.open(workspace, _FOLDER)
     except OSError:
-        raise NotFound("The project has no files yet.", hint="They are there as soon as its template is copied.") from None
+        raise Conflict("The project has no files yet.", hint="They are there as soon as its template is copied.") from None
 
 
 def _below(here: int, name: str, *, make: bool) -> int:

@@ -21,7 +21,7 @@ from doce.events import log
 from doce.events.log import Event
 from doce.queue import jobs
 from doce.web.requests import who
-from doce.web.sse import CHECK_S, CONNECTED, KEEP_ALIVE, Stream, cursor, still_signed_in
+from doce.web.sse import CHECK_S, CONNECTED, KEEP_ALIVE, Stream, cursor, follows, place, still_signed_in
 
 #: How often a stream looks by itself, seconds: another process may have written.
 LOOK_S = 1.0
@@ -108,17 +108,17 @@ class JobStreams:
 
     async def _everything(self, request: Request, person: Person, after: int | None, follow: bool) -> AsyncIterator[bytes]:
         head = await self._do(log.head)
-        place = head if after is None or after > head else after
+        seen = head if after is None or after > head else after
         mine: dict[int, bool] = {}
-        beginning = [_frame("jobs.head", place, json.dumps({"seq": place}))] if place == head else []
+        beginning = [_frame("jobs.head", seen, json.dumps({"seq": seen}))] if seen == head else []
 
         async def look() -> tuple[bytes, bool]:
-            nonlocal place
+            nonlocal seen
             frames = [beginning.pop()] if beginning else []
-            events, reached, head = await self._do(_changes, self._services, person, place, mine)
-            place = reached
+            events, reached, head = await self._do(_changes, self._services, person, seen, mine)
+            seen = reached
             frames += [_frame("job.state", event.seq, event.json()) for event in events]
-            return b"".join(frames), not follow and place >= head
+            return b"".join(frames), not follow and seen >= head
 
         async for chunk in self._told(request, person, look):
             yield chunk
@@ -184,10 +184,8 @@ def _asked(request: Request) -> tuple[int | None, bool]:
     """(cursor, whether to wait for more)"""
     if unknown := sorted(set(request.query_params) - {"after", "follow"}):
         raise BadRequest(f"This stream knows no {unknown[0][:40]!r}.", hint="It knows after and follow.")
-    said = request.headers.get("last-event-id") or request.query_params.get("after")
-    follow = request.query_params.get("follow", "true").lower() not in ("false", "0", "no")
-    return (cursor(said) if said else None), follow
+    return place(request, "after"), follows(request)
 
 
-def _frame(event: str, place: int, data: str) -> bytes:
-    return f"id: {place}\nevent: {event}\ndata: {data}\n\n".encode()
+def _frame(event: str, number: int, data: str) -> bytes:
+    return f"id: {number}\nevent: {event}\ndata: {data}\n\n".encode()

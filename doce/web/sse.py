@@ -141,10 +141,7 @@ class Streams:
     async def logs(self, request: Request) -> Response:
         """GET /api/projects/{project}/logs: the services' log, from a byte offset on."""
         person, project = await self._admit(request)
-        # What a browser sends by itself when it comes back tells more than the address it first asked.
-        text = request.headers.get("last-event-id") or request.query_params.get("offset")
-        offset = cursor(text, "offset") if text is not None else None
-        follow = _yes(request, "follow")
+        offset, follow = place(request, "offset"), follows(request)
         return Stream(self._logs(request, person, project, offset, follow), slow_s=self._services.settings.slow_viewer_s)
 
     async def _logs(self, request: Request, person: Person, project: ProjectView, offset: int | None, follow: bool) -> AsyncIterator[bytes]:
@@ -222,6 +219,24 @@ def still_signed_in(services: Services, request: Request, person: Person) -> boo
 
 def _yes(request: Request, name: str) -> bool:
     return request.query_params.get(name, "true").lower() not in ("false", "0", "no")
+
+
+def place(request: Request, name: str) -> int | None:
+    """Where a reader is; None when it does not say. Raises BadRequest.
+
+    What a browser sends by itself when it comes back tells more than the address it first asked.
+    """
+    asked, back = request.query_params.get(name), request.headers.get("last-event-id")
+    found = [cursor(text, name) for text in (asked, back) if text]
+    return found[-1] if found else None
+
+
+def follows(request: Request) -> bool:
+    """Whether the reader waits for more. Raises BadRequest for what is no yes and no no."""
+    said = request.query_params.get("follow", "true").lower()
+    if said not in ("true", "1", "yes", "false", "0", "no"):
+        raise BadRequest("The field 'follow' is not valid.", hint="It is true or false.", details={"field": "follow"})
+    return said in ("true", "1", "yes")
 
 
 def cursor(text: str | None, name: str = "after") -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from doce.db.models import Project
-from doce.errors import BadRequest, DoceError, NotFound, PayloadTooLarge
+from doce.errors import BadRequest, Conflict, DoceError, PayloadTooLarge
 from doce.projects import contents, export, templates, unpacking
 from doce.projects.arrivals import Arrivals, take_over
 from doce.projects.incoming import Incoming, Received
@@ -78,7 +78,7 @@ def test_an_export_too_large_is_refused_before_it_begins(tmp_path: Path, monkeyp
     monkeypatch.setattr(contents, "MAX_BYTES", 10)
     with pytest.raises(PayloadTooLarge):
         export.zipped(workspace(tmp_path / "w"), STATIC)
-    with pytest.raises(NotFound):
+    with pytest.raises(Conflict):
         export.zipped(tmp_path / "nothing", STATIC)
 
 
@@ -249,7 +249,7 @@ def test_an_import_that_is_refused_leaves_nothing(office: Office, arrivals: Arri
 
 def test_a_duplicate_has_the_files_and_not_the_secrets(office: Office, arrivals: Arrivals) -> None:
     project = office.projects.create(office.owner, "a site about tea", name="Tea")
-    with pytest.raises(NotFound):
+    with pytest.raises(Conflict):
         arrivals.duplicate("usr_2", project)
     root = workspace(office.projects.layout(project.id).workspace, **{".env": "KEY=1", "src/a.js": "x"})
     (root / "link").symlink_to("/etc/passwd")

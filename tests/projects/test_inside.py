@@ -124,7 +124,7 @@ def test_pipes_sockets_and_devices_are_no_files(workspace: Path) -> None:
 
 def test_a_workspace_that_is_a_link_is_none(workspace: Path, tmp_path: Path) -> None:
     (tmp_path / "linked").symlink_to(tmp_path / "outside")
-    with pytest.raises(NotFound):
+    with pytest.raises(Conflict):
         files.content(tmp_path / "linked", "secret.txt")
 
 

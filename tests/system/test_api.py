@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(3600)]
 #: Checks of schemathesis that are off, and why.
 OFF = {
     "positive_data_acceptance": "what a schema cannot say (there is no such model, the zip file holds nothing) is refused with 400",
+    "use_after_free": "deleting a project is a job (202), and no job is done here; tests/system/test_loop.py deletes for real",
     "ignored_auth": "SPEC 1: the sixth wrong token of a minute is answered 429, where this check wants 401; tests/web walks every route "
     "without a token and with wrong ones",
 }
@@ -35,7 +36,7 @@ LEFT_OUT = {
     "tokens.revoke": "finds its own token in the list and locks itself out; tests/web revokes tokens",
 }
 #: Examples for each operation and pass: (while developing, before every release).
-FEW, MANY = 2, 40
+FEW, MANY = 2, 120
 STREAMS = ("events.stream", "logs.stream", "jobs.follow", "jobs.stream")
 
 
