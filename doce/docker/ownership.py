@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 #: Whom containers run as when the data folder is root's.
 FALLBACK = 1000
+#: Deepest folder that is looked at: doce itself writes nothing as deep, and an agent nests folders without end.
+MAX_DEPTH = 48
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def container_user(data: Path, wanted: int | None) -> int:
@@ -19,14 +26,33 @@ def give(folder: Path, uid: int) -> None:
 
     An agent may change the folder meanwhile: every name is looked up in a folder that is held open, and no link is followed.
     """
-    if os.geteuid() != 0 or not folder.exists():
+    if os.geteuid() != 0:
         return
-    for _path, folders, names, descriptor in os.fwalk(folder, follow_symlinks=False):
-        if os.fstat(descriptor).st_uid != uid:
-            os.fchown(descriptor, uid, uid)
-        for name in (*folders, *names):
-            try:
-                if os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_uid != uid:
-                    os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
-            except FileNotFoundError:
-                continue
+    with _changed_meanwhile():
+        _give(os.open(folder, _FOLDER), uid, 0)
+
+
+def _give(here: int, uid: int, depth: int) -> None:
+    """An open folder and what is in it; closes it."""
+    try:
+        if os.fstat(here).st_uid != uid:
+            os.fchown(here, uid, uid)
+        for name in os.listdir(here):
+            with _changed_meanwhile():
+                found = os.stat(name, dir_fd=here, follow_symlinks=False)
+                if stat.S_ISDIR(found.st_mode) and depth < MAX_DEPTH:
+                    _give(os.open(name, _FOLDER, dir_fd=here), uid, depth + 1)
+                elif found.st_uid != uid:
+                    os.chown(name, uid, uid, dir_fd=here, follow_symlinks=False)
+    finally:
+        os.close(here)
+
+
+@contextlib.contextmanager
+def _changed_meanwhile() -> Iterator[None]:
+    """What is gone, or a link now, is nobody's to give."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise

@@ -42,7 +42,7 @@ def agent_environment(
     """The variables of ``opencode serve``, beside PATH.
 
     `gateway_url`: the OpenAI-compatible base address. `model`, `models`: as ``provider/model``. `home`: OpenCode's home,
-    see `prepare_home`. The token is in a variable of its own that the configuration only names.
+    see `doce.opencode.home`. The token is in a variable of its own that the configuration only names.
     """
     environment: dict[str, str | SecretStr] = dict.fromkeys(_SWITCHES, "true")
     environment.update(
@@ -78,17 +78,3 @@ def _config(gateway_url: str, model: str, models: Sequence[str], permission: Map
         "share": "disabled",
         "autoupdate": False,
     }
-
-
-def prepare_home(home: Path, version: str = "1.18.33") -> None:
-    """Make OpenCode's home so that it installs nothing: at start it would fetch a 60 MB plug-in library for plug-ins
-    that nobody has. It looks only whether the library is named by package.json and its lock, and node_modules is there.
-    """
-    config = home / ".config" / "opencode"
-    (config / "node_modules").mkdir(parents=True, exist_ok=True)
-    dependencies = {"@opencode-ai/plugin": version}
-    lock = {"lockfileVersion": 3, "requires": True, "packages": {"": {"dependencies": dependencies}}}
-    for name, content in (("package.json", {"dependencies": dependencies}), ("package-lock.json", lock)):
-        (config / name).write_text(json.dumps(content), encoding="utf-8")
-    # What OpenCode would write itself.
-    (config / ".gitignore").write_text("node_modules\npackage.json\npackage-lock.json\nbun.lock\n.gitignore\n", encoding="utf-8")

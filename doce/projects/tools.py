@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from doce.errors import Unavailable
-from doce.opencode.config import prepare_home
+from doce.opencode.home import prepare_home
 from doce.projects import templates
 from doce.projects.layout import Layout
 from doce.toolchain import Toolchain

@@ -19,13 +19,13 @@ from doce.errors import DoceError, Unavailable
 from doce.events import log as events
 from doce.logger import log_context
 from doce.ports import release
+from doce.projects.removal import remove_tree
 from doce.projects.requests import Requests
 from doce.projects.stack import OPENCODE
 from doce.projects.status import ProjectStatus, PromptState
 from doce.projects.views import ProjectView
 from doce.queue import jobs
 from doce.queue.enqueue import enqueue
-from doce.queue.handlers.project import remove_tree
 from doce.queue.handlers.work import Work
 from doce.queue.types import (
     DockerComposeUp,

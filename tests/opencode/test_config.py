@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from doce.opencode.config import TOKEN_VARIABLE, agent_environment, model_of, prepare_home
+from doce.opencode.config import TOKEN_VARIABLE, agent_environment, model_of
+from doce.opencode.home import prepare_home
 
 
 def _environment(**changed: object) -> dict[str, str | SecretStr]:

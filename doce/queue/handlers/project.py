@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-import stat
-from collections.abc import Callable
-from pathlib import Path
 
 from doce import naming
 from doce.db.connection import database
@@ -20,6 +16,7 @@ from doce.projects.arrivals import take_over
 from doce.projects.history import History
 from doce.projects.incoming import Incoming
 from doce.projects.layout import Layout
+from doce.projects.removal import remove_tree
 from doce.projects.stack import OPENCODE, PREVIEW
 from doce.projects.status import ProjectStatus
 from doce.projects.views import ProjectView
@@ -108,42 +105,6 @@ def delete(work: Work, context: JobContext, payload: ProjectDelete) -> None:
         events.append(ProjectDeleted(), project_id=project_id)
         for job in jobs.active(project_id):
             jobs.cancel(job.id, clock=work.clock)
-
-
-def remove_tree(root: Path, breathe: Callable[[], None] = lambda: None) -> None:
-    """Remove a folder that somebody else may have made unwritable. Links are removed, never followed.
-
-    Raises Unavailable naming what could not be removed.
-    """
-
-    def make_writable(_function: Callable[..., object], path: str, error: tuple[type[BaseException], BaseException, object]) -> None:
-        if isinstance(error[1], FileNotFoundError):
-            return
-        parent = Path(path).parent
-        parent.chmod(stat.S_IRWXU)
-        if not Path(path).is_symlink() and Path(path).is_dir():
-            Path(path).chmod(stat.S_IRWXU)
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            Path(path).unlink(missing_ok=True)
-
-    if not root.exists():
-        return
-    try:
-        for child in sorted(os.scandir(root), key=lambda entry: entry.name):
-            breathe()
-            if child.is_dir(follow_symlinks=False):
-                shutil.rmtree(child.path, onerror=make_writable)
-            else:
-                Path(child.path).unlink(missing_ok=True)
-        if root.exists():
-            shutil.rmtree(root, onerror=make_writable)
-    except OSError as error:
-        raise Unavailable(
-            f"{error.filename or root.name} could not be removed: {error.strerror}.", hint="doce tries again by itself."
-        ) from error
-    if root.exists():
-        raise Unavailable(f"The folder {root.name} could not be removed.", hint="doce tries again by itself.")
 
 
 def delete_all(work: Work, context: JobContext, payload: ProjectsDeleteAllForUser) -> None:
