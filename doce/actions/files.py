@@ -9,7 +9,7 @@ from pydantic import Field
 from doce.actions.projects import OfProject
 from doce.actions.registry import Call, Done, Download, Input, Taken, action
 from doce.errors import BadRequest
-from doce.projects import assets, export, files, templates, unpacking
+from doce.projects import assets, attachments, export, files, templates, unpacking
 from doce.projects.assets import AssetView
 from doce.projects.files import FileContent, FileList
 from doce.projects.views import Page, ProjectView
@@ -36,6 +36,10 @@ class AssetListing(OfProject):
 
 class OfAsset(OfProject):
     asset: str = Field(max_length=200, description="File name of the asset.", examples=["logo.png"])
+
+
+class OfAttachment(OfProject):
+    attachment: str = Field(max_length=100, description="Id of the attachment, as the prompt tells it.")
 
 
 class NewAsset(OfProject):
@@ -122,6 +126,17 @@ def delete_asset(call: Call, given: OfAsset) -> Done:
     """Delete an asset."""
     assets.delete(_workspace(call), given.asset)
     return Done(message=f"{given.asset} is deleted.")
+
+
+@action(
+    "attachments.download", input=OfAttachment, output=Download, role="viewer", method="GET",
+    path="/api/projects/{project}/attachments/{attachment}", gives=("image/png", "image/jpeg", "image/gif", "image/webp", "text/plain"),
+)  # fmt: skip
+def download_attachment(call: Call, given: OfAttachment) -> Download:
+    """Download a file that came with a prompt."""
+    file, size = attachments.find(call.services.projects.layout(call.project.id), call.project.id, given.attachment)
+    kind = f"{file.mime}; charset=utf-8" if file.mime == "text/plain" else file.mime
+    return Download(name=file.name, media_type=kind, size=size, pieces=iter((file.data,) if file.data else ()))
 
 
 @action(

@@ -15,6 +15,6 @@ from __future__ import annotations
 from doce.client.address import Address, find
 from doce.client.calls import Call
 from doce.client.faces import AsyncDoce, Doce
-from doce.client.reading import Event, LogChunk
+from doce.client.reading import Event, JobNews, LogChunk
 
-__all__ = ["Address", "AsyncDoce", "Call", "Doce", "Event", "LogChunk", "find"]
+__all__ = ["Address", "AsyncDoce", "Call", "Doce", "Event", "JobNews", "LogChunk", "find"]

@@ -31,6 +31,8 @@ class Call(Generic[Answer]):
     body: dict[str, Any] | None = None
     #: The body is this file, streamed.
     file: Path | None = None
+    #: None in `body` is sent as it is.
+    nulls: bool = False
     #: doce does it once for each `Idempotency-Key`: it may be asked again when the answer was lost.
     repeatable: bool = False
 
@@ -184,3 +186,69 @@ def rename_asset(project: str, asset: str, new_name: str) -> Call[Wire]:
 def delete_asset(project: str, asset: str) -> Call[Wire]:
     """Remove an asset."""
     return Call("DELETE", at("/api/projects/{project}/assets/{asset}", project=project, asset=asset))
+
+
+def attachment(project: str, attachment: str) -> Call[bytes]:
+    """A file that came with a prompt; for `download`."""
+    return Call("GET", at("/api/projects/{project}/attachments/{attachment}", project=project, attachment=attachment))
+
+
+def happened(project: str, *, after: int | None = None, limit: int | None = None) -> Call[Wire]:
+    """A page ``{items, next}`` of the project's events, oldest first; `events` follows them."""
+    return Call("GET", at("/api/projects/{project}/events", project=project), query={"after": after, "limit": limit})
+
+
+def usage(
+    *, by: str | None = None, project: str | None = None, since: int | None = None, until: int | None = None, limit: int | None = None,
+    before: int | None = None,
+) -> Call[Wire]:  # fmt: skip
+    """A page ``{items, next}`` of tokens and dollars by day, project, user, model or prompt; times are epoch ms."""
+    query = {"by": by, "project": project, "since": since, "until": until, "limit": limit, "before": before}
+    return Call("GET", "/api/usage", query=query)
+
+
+def jobs(
+    *, project: str | None = None, type: str | None = None, state: str | None = None, limit: int | None = None, before: int | None = None
+) -> Call[Wire]:
+    """A page ``{items, next}`` of jobs, newest first."""
+    return Call("GET", "/api/jobs", query={"project": project, "type": type, "state": state, "limit": limit, "before": before})
+
+
+def job_lines(job: int, *, after: int | None = None, limit: int | None = None) -> Call[Wire]:
+    """A page ``{items, next}`` of what a job wrote, oldest first."""
+    return Call("GET", at("/api/jobs/{job}/logs", job=job), query={"after": after, "limit": limit})
+
+
+def models(*, limit: int | None = None, after: str | None = None) -> Call[Wire]:
+    """``{items, next, default}``: the models that agents can use."""
+    return Call("GET", "/api/models", query={"limit": limit, "after": after})
+
+
+def settings() -> Call[Wire]:
+    """``{items, next}``: every setting of this doce; for admins."""
+    return Call("GET", "/api/settings")
+
+
+def change_settings(**values: Any) -> Call[Wire]:
+    """Change settings while doce runs, by their names in camelCase; None goes back to what it was started with. For admins."""
+    return Call("PATCH", "/api/settings", body=values, nulls=True)
+
+
+def providers(*, limit: int | None = None, after: str | None = None) -> Call[Wire]:
+    """A page ``{items, next}`` of providers of models; for admins."""
+    return Call("GET", "/api/providers", query={"limit": limit, "after": after})
+
+
+def set_provider(provider: str, key: str | None = None, *, base_url: str | None = None) -> Call[Wire]:
+    """Set up a provider; it is asked first whether it takes the key. For admins."""
+    return Call("POST", at("/api/providers/{provider}", provider=provider), body={"key": key, "baseUrl": base_url})
+
+
+def test_provider(provider: str) -> Call[Wire]:
+    """Ask a provider whether it still takes its key; for admins."""
+    return Call("POST", at("/api/providers/{provider}/test", provider=provider))
+
+
+def remove_provider(provider: str) -> Call[Wire]:
+    """Forget a provider and its key; for admins."""
+    return Call("DELETE", at("/api/providers/{provider}", provider=provider))

@@ -18,7 +18,7 @@ from httpx_sse import EventSource
 from doce.client import answers, calls
 from doce.client.address import Address, find
 from doce.client.calls import Call, Method
-from doce.client.reading import Event, EventReading, LogChunk, LogReading, Patience, Reading
+from doce.client.reading import Event, EventReading, JobNews, JobReading, LogChunk, LogReading, Patience, Reading
 from doce.errors import DoceError
 
 Answer = TypeVar("Answer")
@@ -51,6 +51,17 @@ class _Calls:
     upload_asset = Method(calls.upload_asset)
     rename_asset = Method(calls.rename_asset)
     delete_asset = Method(calls.delete_asset)
+    happened = Method(calls.happened)
+    usage = Method(calls.usage)
+    jobs = Method(calls.jobs)
+    job_lines = Method(calls.job_lines)
+    models = Method(calls.models)
+    settings = Method(calls.settings)
+    change_settings = Method(calls.change_settings)
+    providers = Method(calls.providers)
+    set_provider = Method(calls.set_provider)
+    test_provider = Method(calls.test_provider)
+    remove_provider = Method(calls.remove_provider)
 
     def __init__(self, url: str | None = None, *, token: str | None = None, address: Address | None = None, timeout_s: float = 30) -> None:
         """Talk to the doce at `url` as the owner of `token`; by default the one `find` finds. Nothing is sent yet."""
@@ -66,7 +77,7 @@ class _Calls:
 
     @staticmethod
     def _request(call: Call[Any]) -> dict[str, Any]:
-        body = None if call.body is None else {name: value for name, value in call.body.items() if value is not None}
+        body = None if call.body is None else {name: value for name, value in call.body.items() if value is not None or call.nulls}
         query = {name: value for name, value in call.query.items() if value is not None}
         # One key for all tries of a call: doce answers the second as the first, should only the answer have been lost.
         headers = {KEY: str(uuid.uuid4())} if call.repeatable else {}
@@ -154,6 +165,10 @@ class Doce(_Calls):
     def logs(self, project: str, offset: int | None = None, follow: bool = True) -> Generator[LogChunk]:
         """The project's log from byte `offset` (None: its last 64,000 bytes)."""
         return self._follow(LogReading(project, offset, follow))
+
+    def follow_job(self, job: int, after: int = 0, follow: bool = True) -> Generator[JobNews]:
+        """What a job is and writes after line `after`, each line once, to its end."""
+        return self._follow(JobReading(job, after, follow))
 
     def _follow(self, reading: Reading[Item]) -> Generator[Item]:
         patience = self._patience()
@@ -252,6 +267,10 @@ class AsyncDoce(_Calls):
     def logs(self, project: str, offset: int | None = None, follow: bool = True) -> AsyncGenerator[LogChunk]:
         """As `Doce.logs`."""
         return self._follow(LogReading(project, offset, follow))
+
+    def follow_job(self, job: int, after: int = 0, follow: bool = True) -> AsyncGenerator[JobNews]:
+        """As `Doce.follow_job`."""
+        return self._follow(JobReading(job, after, follow))
 
     async def _follow(self, reading: Reading[Item]) -> AsyncGenerator[Item]:
         patience = self._patience()

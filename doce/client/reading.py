@@ -55,6 +55,14 @@ class LogChunk:
     truncated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class JobNews:
+    """What a job is now (`job`, as doce sent it), or a line it wrote (`line`: ``{id, level, message, at}``)."""
+
+    job: dict[str, Any] | None = None
+    line: dict[str, Any] | None = None
+
+
 class Reading(Protocol[Item]):
     """A place in a stream."""
 
@@ -146,6 +154,40 @@ class LogReading:
         chunk = LogChunk(said["offset"], said["nextOffset"], said["text"], bool(said.get("truncated")))
         self.offset = chunk.next_offset
         return chunk if chunk.text else None
+
+
+@dataclass
+class JobReading:
+    """One job and its lines after `after`, to its end."""
+
+    job: int
+    after: int = 0
+    follow: bool = True
+    ended: bool = False
+
+    @property
+    def path(self) -> str:
+        return f"/api/jobs/{self.job}/stream"
+
+    def connected(self) -> None:
+        pass
+
+    def query(self) -> dict[str, str]:
+        return {"after": str(self.after)} | ({} if self.follow else {"follow": "false"})
+
+    def headers(self) -> dict[str, str]:
+        return {}
+
+    def take(self, sse: ServerSentEvent) -> JobNews | None:
+        if not sse.data or sse.event not in ("job", "job.line"):
+            return None
+        said = json.loads(sse.data)
+        if sse.event == "job":
+            # Lines may still follow; doce ends the stream after the last, and a connection that ends then is the end.
+            self.follow = self.follow and said["finishedAt"] is None
+            return JobNews(job=said)
+        self.after = int(said["id"])
+        return JobNews(line=said)
 
 
 @dataclass

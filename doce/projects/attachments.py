@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from doce.clock import Clock
 from doce.db.ids import new_id
 from doce.db.models import Attachment
-from doce.errors import BadRequest, PayloadTooLarge
+from doce.errors import BadRequest, NotFound, PayloadTooLarge
 from doce.projects.layout import Layout
 
 MAX_COUNT = 5
@@ -79,6 +79,15 @@ def keep(layout: Layout, project_id: str, uploads: Sequence[Upload], clock: Cloc
         )
         ids.append(row_id)
     return ids
+
+
+def find(layout: Layout, project_id: str, attachment_id: str) -> tuple[Upload, int]:
+    """(the attachment, its bytes' count). Raises NotFound."""
+    row = Attachment.get_or_none(Attachment.id == attachment_id, Attachment.project_id == project_id)
+    path = layout.attachments / row.id if row else None
+    if row is None or path is None or not path.is_file():
+        raise NotFound("There is no such attachment.", hint="The prompts of the project name theirs.")
+    return Upload(row.name, row.mime, path.read_bytes()), row.size
 
 
 def of_prompt(layout: Layout, prompt_id: str) -> list[AttachedFile]:

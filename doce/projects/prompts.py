@@ -30,7 +30,7 @@ from doce.events.vocabulary import (
     Tokens,
 )
 from doce.projects.status import ACTIVE, PROMPT_TRANSITIONS, PromptState
-from doce.projects.views import Page, PromptView
+from doce.projects.views import AttachmentView, Page, PromptView
 from doce.queue.enqueue import enqueue
 from doce.queue.types import OpencodeSendUserPrompt
 
@@ -84,14 +84,14 @@ class PromptStore:
             )
             for attachment_id in attachment_ids:
                 Attachment.update(prompt_id=row.id).where(Attachment.id == attachment_id, Attachment.project_id == project_id).execute()
-        return _view(row)
+        return _with_files([row])[0]
 
     def get(self, prompt_id: str) -> PromptView:
         """Raises NotFound."""
         row = Prompt.get_or_none(Prompt.id == prompt_id)
         if row is None:
             raise NotFound("There is no such prompt.", hint="It may have been removed with its project.")
-        return _view(row)
+        return _with_files([row])[0]
 
     def by_message(self, project_id: str, message_id: str) -> PromptView | None:
         """The prompt that was sent under OpenCode's `message_id`."""
@@ -120,7 +120,7 @@ class PromptStore:
         if before:
             query = query.where(Prompt.position < int(before))
         rows = list(query.order_by(Prompt.position.desc()).limit(limit + 1))
-        return Page(items=[_view(row) for row in rows[:limit]], next=str(rows[limit - 1].position) if len(rows) > limit else None)
+        return Page(items=_with_files(rows[:limit]), next=str(rows[limit - 1].position) if len(rows) > limit else None)
 
     def edit(self, prompt_id: str, text: str) -> PromptView:
         """Another text for one that still waits. Raises Conflict when it no longer does."""
@@ -252,4 +252,13 @@ class PromptStore:
 
 
 def _view(row: Any) -> PromptView:
-    return PromptView(**{name: getattr(row, name) for name in PromptView.model_fields})
+    return PromptView(**{name: getattr(row, name) for name in PromptView.model_fields if name != "attachments"})
+
+
+def _with_files(rows: Sequence[Any]) -> list[PromptView]:
+    """With the files that came with each, in one look for all."""
+    files: dict[str, list[AttachmentView]] = {row.id: [] for row in rows}
+    if rows:
+        for file in Attachment.select().where(Attachment.prompt_id.in_(list(files))).order_by(Attachment.id):
+            files[str(file.prompt_id)].append(AttachmentView(id=file.id, name=file.name, mime=file.mime, size=file.size))
+    return [_view(row).model_copy(update={"attachments": files[row.id]}) for row in rows]

@@ -65,6 +65,15 @@ class ProjectView(View):
     usage: UsageView
 
 
+class AttachmentView(View):
+    """A file that came with a prompt. `size` in bytes."""
+
+    id: str
+    name: str
+    mime: str
+    size: int
+
+
 class PromptView(View):
     """A prompt. Times are epoch ms; `position` orders the queue.
 
@@ -86,6 +95,8 @@ class PromptView(View):
     created_at: int
     sent_at: int | None
     finished_at: int | None
+    #: where prompts are looked at; work with them needs no list of their files
+    attachments: list[AttachmentView] = []
 
 
 Item = TypeVar("Item")

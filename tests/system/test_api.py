@@ -159,7 +159,7 @@ def test_a_project_goes_out_and_comes_back_and_runs(tmp_path: Path, cache: Path)
         for project in (imported, copied):
             made.until(project, lambda event: event.type == "project.status" and event.payload["status"] == "running")
             assert made.page(project, "note.txt") == "from a person"
-            assert made.page(project) == made.page(first)
+            assert doce.file(project, "public/index.html")["text"] == doce.file(first, "public/index.html")["text"]
         _, events = made.ask(imported, "make it dark")
         assert events[-1].type == "chat.prompt.completed"
 

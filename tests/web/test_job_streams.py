@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from doce.client import Doce
 from doce.db.connection import database
 from doce.events import log
 from doce.queue import jobs, model
@@ -166,3 +167,17 @@ def test_all_jobs_go_on_where_a_reader_was(queue: Queue, monkeypatch: pytest.Mon
     assert whole == sorted(whole)
     assert [place for place, _, _ in told(read(0, **{"last-event-id": str(whole[9])}).text)] == whole[10:]
     assert told(read(2**40).text)[0][1] == "jobs.head", "a cursor beyond the log: from now on"
+
+
+def test_the_client_follows_a_job_to_its_end(queue: Queue) -> None:
+    queue.write("copying", "made")
+    with Doce(f"http://127.0.0.1:{queue.house.port}", token=queue.headers["authorization"].removeprefix("Bearer ")) as doce:
+        news = doce.follow_job(queue.job)
+        first = [next(news) for _ in range(3)]
+        assert first[0].job
+        assert first[0].job["state"] == "queued"
+        assert [one.line["message"] for one in first[1:] if one.line] == ["copying", "made"]
+        queue.move(JobState.CANCELLED)
+        rest = list(news)
+        assert [one.job["state"] for one in rest if one.job] == ["cancelled"]
+        assert [one.line["message"] for one in doce.follow_job(queue.job, after=1) if one.line] == ["made"]

@@ -13,6 +13,7 @@ import pytest
 from doce.actions.catalog import actions
 from doce.errors import all_errors
 from doce.logger import JsonFormatter, _attach_context
+from doce.projects.attachments import Upload
 from doce.projects.status import ProjectStatus
 from doce.queue import jobs
 from doce.web import requests as web_requests
@@ -78,6 +79,7 @@ ROUTES: dict[str, tuple[str, dict[str, Any] | None, int, int]] = {
     "providers.set": ("admin", {"key": "a b"}, 403, 400),
     "providers.test": ("admin", None, 403, 200),
     "providers.remove": ("admin", None, 403, 404),
+    "attachments.download": ("P", None, 200, 200),
     "projects.export": ("P", None, 200, 200),
     "projects.import": ("", {"name": "Imported"}, 201, 201),
     "projects.duplicate": ("P", {"name": "Again"}, 201, 201),
@@ -154,7 +156,7 @@ class Asker:
         kind, body, _, _ = ROUTES[name]
         if kind not in ("P", "J", "T") or missing or headers is None:
             return self._send(name, method, url(name, path, MISSING), headers, body)
-        project = house.services.projects.create(self.owner, "a site about tea")
+        project = house.services.projects.create(self.owner, "a site about tea", attached=[Upload("a.txt", "text/plain", b"notes")])
         house.store.update(project.id, preview_port=41000)
         house.store.set_status(project.id, ProjectStatus.STARTING)
         house.store.set_status(project.id, ProjectStatus.RUNNING)
@@ -170,12 +172,18 @@ class Asker:
             "request": "per_1",
             "asset": "note.txt",
             "provider": "rehearsal",
+            "attachment": self._attached(project.id),
         }
         public = house.services.projects.layout(project.id).workspace / "public"
         public.mkdir(parents=True)
         (public / "index.html").write_text("<h1>Tea</h1>")
         (public / "note.txt").write_text("tea")
         return self._send(name, method, url(name, path, values), headers, body)
+
+    def _attached(self, project_id: str) -> str:
+        (prompt,) = self.house.services.prompts.page(project_id, 1, None).items
+        (file,) = prompt.attachments
+        return file.id
 
     def _send(self, name: str, method: str, url: str, headers: dict[str, str] | None, body: dict[str, Any] | None) -> httpx.Response:
         declared = actions().get(name)
@@ -187,7 +195,7 @@ class Asker:
 
 MISSING = {
     "project": "prj_nothing", "prompt": "prm_nothing", "job": 999_999, "token": "tok_nothing", "request": "per_1", "asset": "none.txt",
-    "provider": "rehearsal",
+    "provider": "rehearsal", "attachment": "att_nothing",
 }  # fmt: skip
 
 
