@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ class Engine:
         with self._lock:
             if self._client is None:
                 with answering():
+                    self._knock()
                     self._client = docker.DockerClient(base_url=self._host, version="auto", timeout=TIMEOUT_S)
             return self._client
 
@@ -46,6 +48,13 @@ class Engine:
         """Raises Unavailable with what to do."""
         with answering():
             self.client.ping()
+
+    def _knock(self) -> None:
+        """Raises OSError when nobody listens; docker-py would leave a socket open with each try, and doce tries for ever."""
+        if self._host.startswith("unix://"):
+            with socket.socket(socket.AF_UNIX) as door:
+                door.settimeout(TIMEOUT_S)
+                door.connect(self._host.removeprefix("unix://"))
 
     def bridge_address(self) -> str:
         """This machine's address on the engine's default bridge: what containers reach as ``host-gateway``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import random
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Any
 
 from doce.docker.compose import INSTANCE, network_labels, project_name
 from doce.docker.engine import Engine
-from doce.errors import Unavailable
+from doce.errors import Conflict, Unavailable
 
 #: Host bits of a project's network: 14 containers.
 PREFIX = 28
@@ -34,8 +35,11 @@ class Networks:
         return name
 
     def remove(self, project_id: str) -> None:
+        from docker import errors
+
         for network in self._of(project_id):
-            network.remove()
+            with contextlib.suppress(errors.NotFound):
+                network.remove()
 
     def projects(self) -> set[str]:
         found = self._engine.client.networks.list(filters={"label": f"{INSTANCE}={self._instance}"})
@@ -57,6 +61,11 @@ class Networks:
             except errors.APIError as error:
                 if self._of(project_id):
                     return  # somebody else was quicker
+                if error.status_code == 409:
+                    raise Conflict(
+                        f"A network called {name} is there already, and this doce did not make it.",
+                        hint=f"`docker network rm {name}` removes it; then start again.",
+                    ) from error
                 if "overlap" not in str(error).lower():
                     raise
             else:

@@ -103,12 +103,13 @@ class DockerRuntime:
         return LogFile(self._root / project_id / "logs" / "docker.log")
 
     def exec(self, project_id: str, service: str, argv: Sequence[str], *, timeout_s: float) -> ExecResult:
+        from docker import errors
         from docker.utils.socket import frames_iter
 
-        with answering():
+        with answering(), _running(service, errors.APIError):
             container = self._container(project_id, service)
             if container is None or container.status != "running":
-                raise Conflict(f"{service} does not run.", hint="Start the project first.")
+                raise _does_not_run(service)
             # The engine cannot end what it began in a container; coreutils' timeout can.
             wrapped = ["timeout", "--kill-after=1", f"{timeout_s:.3f}", *argv]
             api = self._engine.client.api
@@ -173,6 +174,8 @@ class DockerRuntime:
         return made
 
     def _start(self, stack: Stack, service: Service, made: dict[str, Any]) -> None:
+        from docker import errors
+
         if not service.once and not is_free(service.host_port, self._recipe.address(service)):
             raise PortTaken(service.host_port, service.name)
         self._networks.ensure(stack.project_id)
@@ -186,6 +189,10 @@ class DockerRuntime:
             container.start()
         except Exception as error:
             self._remove(container)
+            if isinstance(error, errors.NotFound):
+                raise Unavailable(
+                    f"The container or network of {service.name} went away while it was being started.", hint="doce tries again by itself."
+                ) from error
             if any(words in str(error) for words in ("already allocated", "address already in use", "ports are not available")):
                 raise PortTaken(service.host_port, service.name) from error
             raise
@@ -201,6 +208,13 @@ class DockerRuntime:
             return self._engine.client.containers.create(**options)
         except errors.ImageNotFound as error:
             raise Unavailable(f"The image {made['image']} is not there.", hint="`doce images build` makes it; then start again.") from error
+        except errors.APIError as error:
+            if error.status_code != 409:
+                raise
+            raise Conflict(
+                f"A container called {made['name']} is there already, and this doce did not make it.",
+                hint=f"`docker rm -f {made['name']}` removes it; then start again.",
+            ) from error
 
     # What there is.
 
@@ -315,6 +329,21 @@ class DockerRuntime:
             follower = self._followers.get(container_id)
         if follower is not None:
             follower.join(COPY_S)
+
+
+def _does_not_run(service: str) -> Conflict:
+    return Conflict(f"{service} does not run.", hint="Start the project first.")
+
+
+@contextlib.contextmanager
+def _running(service: str, refusals: type[Exception]) -> Iterator[None]:
+    """What ended, or was removed, after it was looked at does not run."""
+    try:
+        yield
+    except refusals as error:
+        if getattr(error, "status_code", None) not in (404, 409):
+            raise
+        raise _does_not_run(service) from error
 
 
 def _is_chosen(whose: Labelled, services: Collection[str] | None) -> bool:

@@ -1,0 +1,223 @@
+"""What the engine, or somebody at its command line, may do to doce: stop, come back, remove, take names."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from doce.docker import DockerRuntime
+from doce.docker.compose import container_name, project_name
+from doce.docker.engine import Engine
+from doce.docker.images import BASE, Image, Images
+from doce.errors import DoceError, Unavailable
+from doce.settings import Settings, machine_path
+from doce.stacks.runtime import ServiceState
+from doce.stacks.stack import Probe, Service, Stack
+from doce.toolchain import Toolchain
+
+from .private import PrivateEngine
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.system,
+    # docker-py leaves the socket of a refused connection to the garbage collector.
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+BARE = Image("test-bare", "doce/test-bare", BASE)
+FOREVER = ("sh", "-c", "echo it runs; exec tail -f /dev/null")
+
+
+@pytest.fixture(scope="module")
+def private() -> Iterator[PrivateEngine]:
+    if os.geteuid() != 0 or PrivateEngine.missing():
+        pytest.skip(f"NO ENGINE OF OUR OWN: root is needed, and {PrivateEngine.missing() or 'that is all'}")
+    engine = PrivateEngine()
+    engine.start()
+    yield engine
+    engine.remove()
+
+
+class Scene:
+    """A runtime on the private engine, and what it told."""
+
+    def __init__(self, engine: PrivateEngine, data: Path) -> None:
+        self.engine = engine
+        self.settings = Settings(data=data)
+        self.connection = Engine(engine.host)
+        self.images = Images(self.settings, self.connection, Toolchain(self.settings.cache, path=machine_path()))
+        self.images.add(BARE)
+        self.images.build(BARE.name, lambda line: None)
+        self.told: list[tuple[str, str]] = []
+        self.bell = threading.Condition()
+        self.runtime = self.begin()
+
+    def begin(self) -> DockerRuntime:
+        runtime = DockerRuntime(self.settings, f"trouble-{os.getpid()}", self.connection, self.images)
+        runtime.watch(self._on_end)
+        return runtime
+
+    def _on_end(self, project_id: str, service: str) -> None:
+        with self.bell:
+            self.told.append((project_id, service))
+            self.bell.notify_all()
+
+    def service(self, name: str = "preview", image: str = BARE.tag, command: tuple[str, ...] = FOREVER) -> Service:
+        port = {"preview": 4321, "opencode": 3000}[name]
+        return Service(name=name, image=image, command=command, port=port, host_port=port + 40000, probe=Probe(any_status=True))
+
+    def up(self, *services: Service) -> dict[str, ServiceState]:
+        root = self.settings.data / "projects" / "prj_a"
+        (root / "workspace").mkdir(parents=True, exist_ok=True)
+        stack = Stack("prj_a", "a", root / "workspace", root / "agent", root / "logs", services, root / "store")
+        return {state.service: state for state in self.runtime.up(stack, report=lambda line: None, cancelled=lambda: None)}
+
+    def until_told(self, count: int, timeout_s: float = 20) -> None:
+        with self.bell:
+            assert self.bell.wait_for(lambda: len(self.told) >= count, timeout_s), self.told
+
+    def log(self) -> str:
+        return self.runtime.logs("prj_a").read().text
+
+
+@pytest.fixture
+def scene(private: PrivateEngine, tmp_path: Path) -> Iterator[Scene]:
+    private.start()
+    scene = Scene(private, tmp_path / "data")
+    yield scene
+    scene.runtime.destroy("prj_a")
+    scene.runtime.close()
+
+
+def until(holds: Callable[[], object], timeout_s: float = 20) -> None:
+    bell = threading.Event()
+    for _ in range(int(timeout_s / 0.05)):
+        with contextlib.suppress(Unavailable):
+            if holds():
+                return
+        bell.wait(0.05)
+    raise AssertionError("it never happened")
+
+
+def test_an_engine_that_stops_and_comes_back_heals_by_itself(scene: Scene) -> None:
+    before = scene.up(scene.service("preview"), scene.service("opencode"))
+    until(lambda: scene.log().count("it runs") == 2)
+    scene.engine.end()
+    for ask in (scene.runtime.available, lambda: scene.runtime.ps("prj_a"), scene.runtime.projects, lambda: scene.up(scene.service())):
+        with pytest.raises(Unavailable, match="does not answer") as caught:
+            ask()
+        assert "systemctl start docker" in str(caught.value.hint)
+    scene.engine.start()
+    scene.until_told(2)
+    assert sorted(set(scene.told)) == [("prj_a", "opencode"), ("prj_a", "preview")], "told once the engine is back"
+    assert {state.state for state in scene.runtime.ps("prj_a")} == {"exited"}
+    after = scene.up(scene.service("preview"), scene.service("opencode"))
+    assert {state.state for state in after.values()} == {"running"}
+    assert not {state.id for state in after.values()} & {state.id for state in before.values()}
+    until(lambda: scene.log().count("it runs") == 4)
+    # And it hears again of what happens.
+    scene.connection.client.containers.get(after["preview"].id).kill()
+    scene.until_told(3, timeout_s=2)
+
+
+def test_doce_is_there_before_the_engine(scene: Scene) -> None:
+    scene.runtime.close()
+    scene.engine.end()
+    scene.runtime = scene.begin()
+    with pytest.raises(Unavailable, match="does not answer"):
+        scene.runtime.available()
+    scene.engine.start()
+    # Its thread waits a moment longer between two looks each time.
+    state = scene.up(scene.service())["preview"]
+    until(lambda: "it runs" in scene.log())
+    scene.connection.client.containers.get(state.id).kill()
+    scene.until_told(1)
+
+
+def test_what_is_removed_by_hand_is_told_and_made_again(scene: Scene) -> None:
+    state = scene.up(scene.service())["preview"]
+    scene.connection.client.containers.get(state.id).remove(force=True)
+    scene.until_told(1, timeout_s=2)
+    assert scene.runtime.ps("prj_a") == []
+    assert scene.up(scene.service())["preview"].state == "running"
+    scene.runtime.stop("prj_a")
+    scene.connection.client.networks.get(project_name("prj_a")).remove()
+    assert scene.up(scene.service())["preview"].state == "running"
+
+
+def test_a_name_that_somebody_else_has_is_told_and_left_alone(scene: Scene) -> None:
+    name = container_name("prj_a", "preview")
+    other = scene.connection.client.containers.create(BARE.tag, ["true"], name=name)
+    try:
+        with pytest.raises(DoceError, match=f"A container called {name} is there already") as caught:
+            scene.up(scene.service())
+        assert f"docker rm -f {name}" in str(caught.value.hint)
+        scene.runtime.destroy("prj_a")
+        other.reload()
+    finally:
+        other.remove(force=True)
+    assert scene.up(scene.service())["preview"].state == "running"
+
+
+def test_a_network_that_somebody_else_has_the_name_of_is_not_shared(scene: Scene) -> None:
+    """A container that joined it would stand beside strangers."""
+    other = scene.connection.client.networks.create(project_name("prj_a"), driver="bridge")
+    try:
+        with pytest.raises(DoceError, match="A network called doce_prj_a is there already"):
+            scene.up(scene.service())
+        assert scene.runtime.ps("prj_a") == []
+    finally:
+        other.remove()
+    assert scene.up(scene.service())["preview"].state == "running"
+
+
+def test_an_image_that_is_not_there_and_a_program_that_is_not_in_it(scene: Scene) -> None:
+    with pytest.raises(Unavailable, match="The image doce/never-was is not there") as caught:
+        scene.up(scene.service(image="doce/never-was"))
+    assert "doce images build" in str(caught.value.hint)
+    assert scene.runtime.ps("prj_a") == []
+    scene.up(scene.service(command=("no-such-program",)))
+    scene.until_told(1)
+    assert scene.runtime.ps("prj_a")[0].exit_code == 127
+    assert "no-such-program" in scene.log()
+
+
+def test_an_image_that_no_registry_has(scene: Scene) -> None:
+    with pytest.raises(Unavailable, match="could not be pulled") as caught:
+        scene.images.ensure("localhost:1/nobody/has-this", lambda line: None)
+    assert "doce images build" in str(caught.value.hint)
+
+
+def test_it_is_not_made_half_when_it_cannot_be_started(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gone between its making and its start, as by somebody who cleans up."""
+    real = DockerRuntime._create
+
+    def create(self: DockerRuntime, made: dict[str, object]) -> object:
+        container = real(self, made)
+        container.remove()
+        return container
+
+    monkeypatch.setattr(DockerRuntime, "_create", create)
+    with pytest.raises(Unavailable, match="went away while it was being started"):
+        scene.up(scene.service())
+    monkeypatch.undo()
+    assert scene.up(scene.service())["preview"].state == "running"
+
+
+def test_the_range_of_networks_is_used_up(scene: Scene) -> None:
+    narrow = scene.settings.model_copy(update={"container_network": "10.99.0.0/28"})
+    runtime = DockerRuntime(narrow, f"narrow-{os.getpid()}", Engine(scene.engine.host), scene.images)
+    networks = runtime._networks
+    try:
+        networks.ensure("prj_one")
+        with pytest.raises(Unavailable, match=r"No range of addresses is free in 10\.99\.0\.0/28") as caught:
+            networks.ensure("prj_two")
+        assert "DOCE_CONTAINER_NETWORK" in str(caught.value.hint)
+    finally:
+        networks.remove("prj_one")
+        runtime.close()
