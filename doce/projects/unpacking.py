@@ -6,6 +6,7 @@ All of that is refused before, or counted while, something is written; and it is
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -53,6 +54,9 @@ def unpack(archive: Path, target: Path, template: Template) -> int:
         raise _not_a_zip() from None
     except OSError as error:
         shutil.rmtree(target, ignore_errors=True)
+        if error.errno == errno.EINVAL:
+            # An entry that is said to begin before the file does.
+            raise _not_a_zip() from None
         raise Unavailable(f"The files could not be written: {error.strerror}.", hint="Free some disk space and try again.") from error
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)

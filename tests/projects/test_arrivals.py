@@ -196,6 +196,17 @@ def test_what_is_no_zip_is_told_so(tmp_path: Path, data: bytes) -> None:
     assert not (tmp_path / "target").exists()
 
 
+def test_an_entry_before_the_beginning_is_told_so(tmp_path: Path) -> None:
+    path = zip_of(tmp_path, {"a.html": b"x"})
+    data = bytearray(path.read_bytes())
+    end = data.index(b"PK\x05\x06")
+    (offset,) = struct.unpack_from("<I", data, end + 16)
+    struct.pack_into("<I", data, end + 16, offset + 5)
+    path.write_bytes(data)
+    with pytest.raises(BadRequest, match="not a zip"):
+        unpacking.unpack(path, tmp_path / "target", STATIC)
+
+
 def test_an_encrypted_zip_is_told_so(tmp_path: Path) -> None:
     path = zip_of(tmp_path, {"a.html": b"x"})
     data = bytearray(path.read_bytes())

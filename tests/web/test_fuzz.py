@@ -42,7 +42,8 @@ class Ground:
             assert "evil" not in path.name or (self.folder / "data") in path.parents
         known = {item.id for item in self.house.services.projects.list(None, limit=200).items}
         incoming = self.house.services.incoming.folder
-        assert {path.name for path in incoming.iterdir()} <= known if incoming.exists() else True
+        # A sender that left is noticed, and what it sent removed, a moment after its connection is gone.
+        self.house.until(lambda: not incoming.exists() or {path.name for path in incoming.iterdir()} <= known)
         assert self.house.http.get("/api/me", headers=self.headers).status_code == 200
 
     def forget(self) -> None:
