@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 MIN_SECRET = 6
 #: How often somebody who stands by looks whether the one who follows is gone, seconds.
 LOOK_S = 0.5
+#: How far behind the mark a line is looked for that may have been written, bytes.
+BEHIND = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +99,20 @@ class Follower:
         log, mark = LogFile(self._logs / "docker.log"), _read(file)
         if mark.container != self._id:
             mark = Mark(self._id)
-        pending, skip = mark.log_end >= 0 and log.end() > mark.log_end, mark.same
+        begun, skip = mark.log_end, mark.same
         for time, text in self._lines(mark.time):
             if time < mark.time:
                 continue
             if time == mark.time and skip > 0:
                 skip -= 1
                 continue
-            if pending:
-                # The doce before wrote this line, and was killed before it could say so.
-                pending, mark = False, mark.after(time)
-                _write(file, mark)
-                continue
-            _write(file, Mark(mark.container, mark.time, mark.same, log.end()))
-            log.write(self._shown(text))
+            shown = self._shown(text)
+            # The doce before was killed as it wrote this line: before that, or after? Others write into this log as well.
+            written = begun >= 0 and shown in log.read(begun, BEHIND).text
+            begun = -1
+            if not written:
+                _write(file, Mark(mark.container, mark.time, mark.same, log.end()))
+                log.write(shown)
             mark = mark.after(time)
             _write(file, mark)
         if not mark.ended and (end := self._end()):

@@ -23,7 +23,7 @@ from doce.ports import PortTaken, is_free
 from doce.process import ProcessRuntime
 from doce.settings import Settings, machine_path
 from doce.stacks.runtime import MAX_OUTPUT, Runtime, ServiceState
-from doce.stacks.stack import Probe, Service, Stack
+from doce.stacks.stack import Mount, Probe, Service, Stack
 from doce.toolchain import Toolchain
 
 pytestmark = pytest.mark.slow
@@ -380,3 +380,58 @@ def test_two_doces_on_one_data_folder_see_the_same(world: World) -> None:
     until(lambda: serves(preview))
     until(lambda: world.runtime.logs("prj_a").read().text.count("hello") >= 2)
     assert world.runtime.logs("prj_a").read().text.count("hello") == 2, "copied once, whoever copies"
+
+
+def test_what_was_deployed_survives_every_preview_operation(world: World) -> None:
+    web, release = world.service("web", SERVER, lasting=True), world.service("release-0a1b2c3d", SERVER, lasting=True)
+    deployed = up(world.runtime, world.stack(web, release))
+    preview, agent = world.service("preview", SERVER), world.service("opencode", SERVER)
+    changed = world.service("preview", SERVER, host_port=preview.host_port, port=preview.port, env={"WHO": "changed"})
+    for operation in (
+        lambda: up(world.runtime, world.stack(preview, agent)),
+        lambda: up(world.runtime, world.stack(changed, agent)),
+        lambda: world.runtime.stop("prj_a"),
+        lambda: up(world.runtime, world.stack(changed, agent)),
+        lambda: world.runtime.down("prj_a", ["opencode"]),
+        lambda: world.runtime.down("prj_a"),
+        lambda: world.runtime.stop("prj_a"),
+    ):
+        operation()
+        now = {state.service: state for state in world.runtime.ps("prj_a")}
+        assert {name: now[name] for name in deployed} == deployed
+    until(lambda: serves(web) and serves(release))
+    assert set(now) == set(deployed), "and down forgot the rest"
+    world.runtime.down("prj_a", ["release-0a1b2c3d"])
+    assert [state.service for state in world.runtime.ps("prj_a")] == ["web"]
+    world.runtime.destroy("prj_a")
+    assert world.runtime.ps("prj_a") == []
+
+
+def test_the_exit_code_of_a_build_is_there_for_a_doce_that_comes_later(world: World) -> None:
+    if not world.runtime.isolates:
+        pytest.skip("NOT YET: the process runtime forgets how a child ended once doce is gone")
+    build = world.service("build", "import sys; print('built', flush=True); sys.exit(7)", once=True)
+    up(world.runtime, world.stack(build))
+    until(lambda: world.runtime.ps("prj_a")[0].state == "exited")
+    world.runtime.stop("prj_a")
+    world.runtime.down("prj_a")
+    world.runtime.close()
+    later = world.again()
+    world.runtime = later
+    assert [(state.service, state.exit_code) for state in later.ps("prj_a")] == [("build", 7)]
+    until(lambda: "[app] build | built" in later.logs("prj_a").read().text)
+    later.down("prj_a", ["build"])
+    assert later.ps("prj_a") == []
+
+
+def test_a_service_sees_the_folders_that_were_named(world: World, tmp_path: Path) -> None:
+    release, out = tmp_path / "data" / "release", tmp_path / "data" / "out"
+    for folder in (release, out):
+        folder.mkdir(parents=True)
+    (release / "page.html").write_text("hello")
+    (out / "marker").touch()
+    program = "import os, sys; print(open(os.environ['FROM'] + '/page.html').read(), os.listdir(os.environ['INTO']), flush=True)"
+    where = {"FROM": str(release), "INTO": str(out)}
+    mounts = (Mount(release, str(release)), Mount(out, str(out), read_only=False))
+    up(world.runtime, world.stack(world.service("build", program, once=True, env=where, mounts=mounts, folder=out)))
+    until(lambda: "[app] build | hello ['marker']" in world.runtime.logs("prj_a").read().text)
