@@ -11,6 +11,8 @@ from doce.actions.jobs import JobLines, JobView, QueueState
 from doce.actions.looking import Condition, LogTail, ProjectUsage, SpentView
 from doce.actions.projects import TemplateList
 from doce.actions.settings import SettingList
+from doce.projects.assets import AssetView
+from doce.projects.files import FileContent, FileEntry
 from doce.projects.views import Page, ProjectView, PromptView
 
 #: Lists with words of their own.
@@ -87,6 +89,14 @@ def _other(answer: BaseModel) -> str:
         return answer.text or "The log is empty."
     if isinstance(answer, Condition):
         return _condition(answer)
+    if isinstance(answer, FileEntry):
+        return f"{answer.name}{'/' if answer.kind == 'folder' else ''}{f' · {answer.size:,} bytes' if answer.size is not None else ''}"
+    if isinstance(answer, AssetView):
+        return f"{answer.name} · {answer.size:,} bytes"
+    if isinstance(answer, FileContent):
+        return answer.text if answer.text is not None else f"{answer.path} · {answer.size:,} bytes, no text"
+    if isinstance(answer, SpentView):
+        return f"{answer.of or 'other'} · {_spent(answer)}"
     told: Any = getattr(answer, "message", None) or getattr(answer, "text", None)
     return str(told) if told else answer.model_dump_json(by_alias=True)
 
