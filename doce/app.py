@@ -65,6 +65,7 @@ from doce.testing import faults
 from doce.toolchain import Toolchain
 from doce.transport import Listener, listen
 from doce.upkeep.keeper import RelayKeeper
+from doce.upkeep.monitor import Monitor
 from doce.upkeep.reaper import Reaper
 from doce.upkeep.reconciler import Reconciler
 from doce.upkeep.relay import Desk
@@ -132,7 +133,7 @@ def build(settings: Settings) -> Parts:
     services = Services(
         settings=settings, clock=clock, users=Users(clock), tokens=ApiTokens(clock), attempts=Attempts(clock), projects=projects,
         prompts=prompts, requests=requests, catalog=catalog, providers=Providers(key, clock, catalog), feed=feed, presence=presence,
-        incoming=incoming, arrivals=arrivals, agent=stacks.agent,
+        incoming=incoming, arrivals=arrivals, monitor=Monitor(settings, clock, runtime=runtime), agent=stacks.agent,
     )  # fmt: skip
     return Parts(settings, work, services, gateway, runtime, EventWriter(settings.database), feed)
 

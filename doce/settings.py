@@ -66,7 +66,12 @@ class Settings(BaseModel):
     heartbeat_s: float = Field(5, gt=0, description="How often a running job gives a sign (seconds).")
     job_history_days: int = Field(7, ge=1, description="Days after which finished jobs are removed.")
     stop_grace_s: float = Field(8, gt=0, description="How long running jobs get when doce stops (seconds).")
-    idle_s: float = Field(300, ge=0, description="How long nobody may watch before an idle project is stopped (seconds); 0: never.")
+    idle_s: float = Field(
+        300,
+        ge=0,
+        description="How long nobody may watch before an idle project stops (seconds); 0: never.",
+        json_schema_extra=CHANGEABLE,
+    )
     viewer_stale_s: float = Field(30, gt=0, description="How long a viewer is believed to watch without a sign (seconds).")
     reap_s: float = Field(30, gt=0, description="How often viewers that went away and projects nobody watches are looked for (seconds).")
     reconcile_s: float = Field(30, gt=0, description="How often rows are compared with what really runs (seconds).")

@@ -209,7 +209,9 @@ def serve(folder: Path, rate: int, seconds: float) -> int:
     services = Services(
         settings=settings, clock=clock, users=users, tokens=tokens, attempts=Attempts(clock), projects=projects, prompts=prompts,
         requests=Requests(clock, store=store, agent=no_agent), catalog=catalog, feed=feed, agent=no_agent,
-        presence=Presence(clock, store=store, stale_s=30, ready=lambda project: {}),  # type: ignore[arg-type]
+        presence=Presence(clock, store=store, stale_s=30, ready=lambda project: {}),
+        monitor=None,  # type: ignore[arg-type]
+  # type: ignore[arg-type]
     )  # fmt: skip
     admin = users.first_admin("bench")
     _, secret = tokens.create(admin.id, "bench")

@@ -14,6 +14,7 @@ from doce.actions.settings import SettingList
 from doce.projects.assets import AssetView
 from doce.projects.files import FileContent, FileEntry
 from doce.projects.views import Page, ProjectView, PromptView
+from doce.upkeep.monitor import MonitorView, ProjectUse, ServiceUse
 
 #: Lists with words of their own.
 _LISTS = (TemplateList, ModelList, TokenList, SettingList, JobLines)
@@ -97,6 +98,8 @@ def _other(answer: BaseModel) -> str:
         return answer.text if answer.text is not None else f"{answer.path} · {answer.size:,} bytes, no text"
     if isinstance(answer, SpentView):
         return f"{answer.of or 'other'} · {_spent(answer)}"
+    if isinstance(answer, MonitorView):
+        return _monitor(answer)
     told: Any = getattr(answer, "message", None) or getattr(answer, "text", None)
     return str(told) if told else answer.model_dump_json(by_alias=True)
 
@@ -120,3 +123,49 @@ def _condition(found: Condition) -> str:
     counts = ", ".join(f"{count} {state}" for state, count in found.jobs.items() if count)
     facts = f"doce {found.version} · {found.free_disk:,} MiB free · {found.viewers} viewers · {counts or 'no jobs yet'}"
     return "\n".join([*found.problems, facts])
+
+
+def _monitor(found: MonitorView) -> str:
+    lines = [doce_line(found), *([found.problem] if found.problem else [])]
+    for project in found.projects:
+        lines.append(_project_use(project))
+        lines += [f"  {service_line(service)}" for service in project.services]
+    return "\n".join(lines)
+
+
+def doce_line(found: MonitorView) -> str:
+    """How doce itself is, in a line."""
+    doce = found.doce
+    counts = ", ".join(f"{count} {state}" for state, count in doce.jobs.items() if count and state in ("queued", "running"))
+    used = f"{doce.cpu:.0f} % cpu · {memory_size(doce.memory)} · {doce.free_disk:,} MiB free"
+    return f"doce {doce.version} · {doce.runtime} · up {_age(found.at - doce.started_at)} · {used} · {counts or 'no jobs'}"
+
+
+def _project_use(found: ProjectUse) -> str:
+    watching = f"{found.viewers} watching" if found.viewers else ""
+    return " · ".join(part for part in (found.slug, found.status.value, found.step, watching, found.error) if part)
+
+
+def service_line(found: ServiceUse) -> str:
+    """How a service is, in a line."""
+    code = f" ({found.exit_code})" if found.exit_code is not None else ""
+    parts = [f"{found.service} · {found.state}{code}"]
+    if found.cpu is not None and found.memory is not None:
+        parts += [f"{found.cpu:.0f} % cpu", memory_size(found.memory)]
+    if found.port:
+        parts.append(f"port {found.port}")
+    if found.restarts:
+        parts.append(f"restarted {found.restarts}× today")
+    return " · ".join(parts)
+
+
+def memory_size(count: int) -> str:
+    """Bytes for a person."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+def _age(ms: int) -> str:
+    minutes = max(0, ms) // 60_000
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} days"

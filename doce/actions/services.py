@@ -20,6 +20,7 @@ from doce.projects.prompts import PromptStore
 from doce.projects.requests import Requests
 from doce.projects.views import ProjectView
 from doce.settings import Settings
+from doce.upkeep.monitor import Monitor
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Services:
     providers: Providers
     feed: Feed
     presence: Presence
+    monitor: Monitor
     incoming: Incoming
     arrivals: Arrivals
     #: A client of a project's agent.

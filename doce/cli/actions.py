@@ -18,7 +18,7 @@ import click
 from doce.actions import render
 from doce.actions.catalog import actions
 from doce.actions.registry import Action, understand
-from doce.cli import follow, tables
+from doce.cli import follow, status, tables
 from doce.cli.attaching import attached
 from doce.cli.fields import parameter, parsed
 from doce.cli.group import LOCAL, Subwords
@@ -37,7 +37,6 @@ EXAMPLES = {
     ),
     "chat": ('chat ceramic "make it dark"', 'chat ceramic "use this logo" --attach logo.svg'),
     "list": ("list", "list --json | jq -r .items[].slug"),
-    "status": ("status", "status ceramic --json"),
     "open": ("open ceramic",),
     "stop": ("stop ceramic",),
     "delete": ("delete ceramic", "delete ceramic --yes"),
@@ -57,7 +56,7 @@ OUTPUT = click.Option(["-o", "--output"], type=click.Path(dir_okay=False, allow_
 
 def commands() -> dict[str, click.Command]:
     """Every command that asks a running doce, by its word."""
-    found: dict[str, click.Command] = {"events": follow.events, "logs": follow.logs}
+    found: dict[str, click.Command] = {"events": follow.events, "logs": follow.logs, "status": status.status}
     wordless = [one for one in actions().values() if not one.words and one.name.partition(".")[0] not in LOCAL]
     for one in actions().values():
         for place, word in enumerate(one.words):

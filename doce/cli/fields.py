@@ -26,7 +26,7 @@ def parameter(name: str, field: FieldInfo, *, flag: bool = False, required: bool
     takes_rest = rest and kind is str and name != "project"
     return click.Argument(
         [name], type=_type(kind), nargs=-1 if takes_rest else 1, required=required and (field.is_required() or takes_rest),
-        shell_complete=_complete_project if name == "project" else None,
+        shell_complete=complete_project if name == "project" else None,
     )  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def _help(field: FieldInfo) -> str:
     return f"{field.description or ''}{default}"
 
 
-def _complete_project(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete_project(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     from doce.cli.actions import slugs
 
     return [CompletionItem(slug) for slug in slugs(incomplete)]

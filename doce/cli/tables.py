@@ -10,8 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from doce.actions.jobs import JobView
+from doce.actions.render import memory_size
 from doce.cli.printable import one_line
 from doce.projects.views import Page, ProjectView
+from doce.upkeep.monitor import MonitorView
 
 _STYLES = {
     "running": "green", "succeeded": "green", "error": "red", "failed": "red", "starting": "yellow", "created": "yellow",
@@ -62,6 +64,26 @@ def _jobs(items: list[JobView]) -> Table:
             Text(str(one.id)), Text(one.type), _state(one.state.value), Text(attempt), Text(_when(one.created_at)),
             Text(one_line(one.last_error or "", 80)),
         )  # fmt: skip
+    return drawn
+
+
+def monitor(found: MonitorView) -> Table:
+    """Every service of every project, a line each."""
+    drawn = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("project", "state", "service", "", "cpu", "memory", "port", "restarts", "watching"):
+        drawn.add_column(heading, overflow="fold", justify="left" if heading in ("project", "state", "service", "") else "right")
+    for project in found.projects:
+        about = (Text(project.slug, "bold"), _state(project.status.value))
+        watching = Text(str(project.viewers or ""))
+        if not project.services:
+            drawn.add_row(*about, Text(one_line(project.error or project.step or "", 60)), "", "", "", "", "", watching)
+        for place, service in enumerate(project.services):
+            code = f" ({service.exit_code})" if service.exit_code else ""
+            drawn.add_row(
+                *(about if place == 0 else ("", "")), Text(service.service), _state(f"{service.state}{code}"),
+                "" if service.cpu is None else f"{service.cpu:.0f} %", "" if service.memory is None else memory_size(service.memory),
+                str(service.port or ""), str(service.restarts or ""), watching if place == 0 else "",
+            )  # fmt: skip
     return drawn
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -27,6 +28,7 @@ from doce.settings import Settings
 from doce.stacks.logs import LogFile
 from doce.stacks.runtime import MAX_OUTPUT, ExecResult, ServiceState
 from doce.stacks.stack import Service, Stack, group_of
+from doce.stacks.usage import Meter, Usage
 from doce.testing import faults
 
 logger = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ class DockerRuntime:
         self._recipe = Recipe(settings, instance, container_user(settings.data, settings.container_uid))
         self._networks = Networks(engine, instance, settings.container_network)
         self._lock = threading.Lock()
+        self._meter = Meter()
         self._followers: dict[str, Follower] = {}
         #: Running containers: id → whose.
         self._running: dict[str, Labelled] = {}
@@ -98,6 +101,27 @@ class DockerRuntime:
     def ps(self, project_id: str) -> list[ServiceState]:
         with answering():
             return [_state(container) for container in self._containers(project_id)]
+
+    def usage(self, project_id: str) -> list[Usage]:
+        with answering():
+            running = [container for container in self._containers(project_id) if container.status == "running"]
+            found = []
+            for container in running:
+                with _gone_is_fine():
+                    # One look: the engine's own pair of looks takes a second or two.
+                    stats = self._engine.client.api.stats(container.id, stream=False, one_shot=True)
+                    found.append(self._used(container, stats))
+        return found
+
+    def _used(self, container: Any, stats: dict[str, Any]) -> Usage:
+        memory = stats.get("memory_stats", {})
+        # Pages of files that could be given back at once are no use of memory (`docker stats` counts so too).
+        details = memory.get("stats", {})
+        spare = int(details.get("inactive_file", details.get("total_inactive_file", 0)))
+        busy_s = stats.get("cpu_stats", {}).get("cpu_usage", {}).get("total_usage", 0) / 1e9
+        began = (_milliseconds(container.attrs["State"].get("StartedAt") or "") or 0) / 1000
+        cpu = self._meter.percent((container.id, began), busy_s, at_s=time.time(), since_s=began)
+        return Usage(Labelled.of(container.labels).service, round(cpu, 1), max(0, int(memory.get("usage", 0)) - spare))
 
     def logs(self, project_id: str) -> LogFile:
         return LogFile(self._root / project_id / "logs" / "docker.log")

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from doce.process.tags import Found, Tag, session, tagged, wait_gone
 from doce.stacks.logs import LogFile
 from doce.stacks.runtime import ExecResult, ServiceState
 from doce.stacks.stack import Service, Stack, group_of
+from doce.stacks.usage import Meter, Usage
 from doce.testing import faults
 
 logger = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ class ProcessRuntime:
         #: Held while a service starts and while looking for started ones, so that none is found before it is recorded.
         self._starting = threading.RLock()
         self._looked = float("-inf")
+        self._meter = Meter()
         self._listeners: list[Callable[[str, str], None]] = []
         self._collector = Collector(self._root)
         self._adopt()
@@ -94,6 +97,23 @@ class ProcessRuntime:
     def ps(self, project_id: str) -> list[ServiceState]:
         self._adopt(FRESH_S)
         return [child.state() for child in self._of(project_id)]
+
+    def usage(self, project_id: str) -> list[Usage]:
+        sums: dict[str, tuple[float, int]] = {}
+        for found in tagged(self._instance):
+            if found.tag.project_id != project_id:
+                continue
+            with contextlib.suppress(psutil.Error):
+                cpu, memory = sums.get(found.tag.service, (0.0, 0))
+                one_cpu, one_memory = self._use(found.process)
+                sums[found.tag.service] = cpu + one_cpu, memory + one_memory
+        return [Usage(service, round(cpu, 1), memory) for service, (cpu, memory) in sums.items()]
+
+    def _use(self, process: psutil.Process) -> tuple[float, int]:
+        with process.oneshot():
+            times, began = process.cpu_times(), process.create_time()
+            key = (process.pid, began)
+            return self._meter.percent(key, times.user + times.system, at_s=time.time(), since_s=began), process.memory_info().rss
 
     def logs(self, project_id: str) -> LogFile:
         return LogFile(self._root / project_id / "logs" / "docker.log")

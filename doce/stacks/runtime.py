@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from doce.stacks.logs import LogFile
 from doce.stacks.stack import Stack
+from doce.stacks.usage import Usage
 
 #: Most that is kept of what a command wrote, bytes.
 MAX_OUTPUT = 1_000_000
@@ -66,6 +67,9 @@ class Runtime(Protocol):
 
     def ps(self, project_id: str) -> list[ServiceState]:
         """The services that were started and not taken down."""
+
+    def usage(self, project_id: str) -> list[Usage]:
+        """What each running service uses now, with all that it started."""
 
     def logs(self, project_id: str) -> LogFile:
         """What the services wrote and what was done with them."""

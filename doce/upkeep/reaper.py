@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from doce.clock import Clock
+from doce.db import choices
 from doce.presence import viewers
 from doce.presence.idleness import idle_since
 from doce.projects.requests import Requests
@@ -40,9 +41,10 @@ class Reaper:
         self._looked_at = now
         for project_id in viewers.with_stale(now_ms=now, stale_ms=self._stale_ms):
             self._strike_out(project_id, now)
-        if self._settings.idle_s and now >= self._grace_until:
+        idle_ms = round(choices.current(self._settings, "idle_s") * 1000)
+        if idle_ms and now >= self._grace_until:
             for project in self._store.live(ProjectStatus.RUNNING):
-                if self._may_sleep(project, now):
+                if self._may_sleep(project, now, idle_ms):
                     logger.info("nobody watches; it goes to sleep", extra={"project_id": project.id})
                     enqueue(DockerStop(project_id=project.id, reason="idle"), clock=self._clock)
 
@@ -52,8 +54,8 @@ class Reaper:
         else:
             viewers.forget(project_id)
 
-    def _may_sleep(self, project: ProjectView, now: int) -> bool:
+    def _may_sleep(self, project: ProjectView, now: int, idle_ms: int) -> bool:
         since = idle_since(project, now_ms=now, stale_ms=self._stale_ms)
-        if since is None or now - since < self._settings.idle_s * 1000:
+        if since is None or now - since < idle_ms:
             return False
         return not self._requests.pending(project.id)

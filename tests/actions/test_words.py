@@ -257,7 +257,7 @@ def test_every_answer_in_words(ada: Chat) -> None:
         assert secret not in said.text
         assert said.data is not None
     typed = {one.name for one in actions().values() if one.words}
-    assert typed - done == {"words.say", "permissions.answer", "projects.duplicate"}
+    assert typed - done == {"words.say", "permissions.answer", "projects.duplicate", "monitor.show"}
     assert ada.house.services.projects.exists(project.id)
 
 

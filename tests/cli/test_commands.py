@@ -137,12 +137,35 @@ def test_answers_to_questions(twin: DoceTwin, doce: Doce) -> None:
 
 def test_the_latest_project_is_meant_when_none_is_named(twin: DoceTwin, doce: Doce) -> None:
     answer(twin)
-    done = doce("status")
+    done = doce("start", "--no-follow")
     assert done.stdout.startswith("ceramic-shop · running")
     assert done.stderr == "(on ceramic-shop, your latest project)\n"
     twin.answer = lambda asked: Answer(body={"items": [], "next": None})
-    none = doce("status")
+    none = doce("start", "--no-follow")
     assert (none.returncode, none.stderr) == (1, 'Error: There is no project yet.\n`doce new "…"` makes one.\n')
+
+
+def test_status_alone_is_everything_that_runs(twin: DoceTwin, doce: Doce) -> None:
+    service = {
+        "service": "preview", "group": "preview", "state": "running", "exitCode": None, "port": 41000, "startedAt": 1, "cpu": 3.2,
+        "memory": 2**26, "restarts": 2,
+    }  # fmt: skip
+    project = {
+        "id": "prj_1", "slug": "shop", "name": "Shop", "status": "running", "step": None, "error": None, "viewers": 1,
+        "services": [service],
+    }  # fmt: skip
+    itself = {
+        "version": "0.1", "pid": 1, "runtime": "process", "startedAt": 0, "cpu": 1.0, "memory": 2**26, "threads": 9, "databaseSize": 1,
+        "freeDisk": 5000, "jobs": {"queued": 2, "running": 0},
+    }  # fmt: skip
+    twin.answer = lambda asked: Answer(body={"at": 120_000, "doce": itself, "projects": [project], "problem": None})
+    done = doce("status")
+    assert twin.asked[0].path == "/api/monitor"
+    assert done.stdout == (
+        "doce 0.1 · process · up 2 min · 1 % cpu · 64 MiB · 5,000 MiB free · 2 queued\n"
+        "shop · running · 1 watching\n  preview · running · 3 % cpu · 64 MiB · port 41000 · restarted 2× today\n"
+    )
+    assert '"slug": "shop"' in doce("status", "--json").stdout
 
 
 # How it exits

@@ -435,3 +435,18 @@ def test_a_service_sees_the_folders_that_were_named(world: World, tmp_path: Path
     mounts = (Mount(release, str(release)), Mount(out, str(out), read_only=False))
     up(world.runtime, world.stack(world.service("build", program, once=True, env=where, mounts=mounts, folder=out)))
     until(lambda: "[app] build | hello ['marker']" in world.runtime.logs("prj_a").read().text)
+
+
+def test_usage_is_of_all_that_a_service_started(world: World) -> None:
+    busy = "import os\nif os.fork() == 0:\n    kept = bytearray(60_000_000)\n    while True: pass\nos.wait()"
+    lazy = world.service("opencode", SERVER)
+    up(world.runtime, world.stack(world.service("preview", busy), lazy))
+    until(lambda: serves(lazy))
+    world.runtime.usage("prj_a")
+    until(lambda: {one.service: one for one in world.runtime.usage("prj_a")}["preview"].cpu > 20)
+    used = {one.service: one for one in world.runtime.usage("prj_a")}
+    assert used["preview"].memory > 50_000_000
+    assert 1_000_000 < used["opencode"].memory < used["preview"].memory
+    world.runtime.stop("prj_a", ["preview"])
+    assert [one.service for one in world.runtime.usage("prj_a")] == ["opencode"]
+    assert world.runtime.usage("never_was") == []

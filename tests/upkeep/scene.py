@@ -20,6 +20,7 @@ from doce.settings import Settings
 from doce.stacks.logs import LogFile
 from doce.stacks.runtime import ExecResult, ServiceState
 from doce.stacks.stack import Stack
+from doce.stacks.usage import Usage
 
 
 class PlayedRuntime:
@@ -65,6 +66,9 @@ class PlayedRuntime:
         self.available()
         return list(self.states.get(project_id, {}).values())
 
+    def usage(self, project_id: str) -> list[Usage]:
+        return [Usage(state.service, 12.5, 64 * 1024 * 1024) for state in self.ps(project_id) if state.state == "running"]
+
     def logs(self, project_id: str) -> LogFile:
         raise NotImplementedError
 
@@ -103,7 +107,7 @@ class Scene:
             path="/nowhere", **columns,
         )  # fmt: skip
         ports = {"preview_port": 41000, "opencode_port": 42000, "bootstrap_session_id": "ses_1"}
-        Project.update(status=status.value, **ports).where(Project.id == made.id).execute()
+        Project.update(status=status.value, step=None, **ports).where(Project.id == made.id).execute()
         return self.store.get(made.id)
 
     def log(self, project: ProjectView) -> LogFile:

@@ -34,7 +34,9 @@ from doce.projects.requests import Requests
 from doce.projects.store import ProjectStore
 from doce.settings import Settings
 from doce.transport import Listener, listen
+from doce.upkeep.monitor import Monitor
 from doce.web.routes import application
+from tests.upkeep.scene import PlayedRuntime
 
 PATIENCE_S = 20
 
@@ -105,6 +107,7 @@ def make_services(settings: Settings, clock: ManualClock, agent: PlayedAgent) ->
         incoming=incoming,
         arrivals=Arrivals(settings, clock, store=store, prompts=prompts, projects=projects, incoming=incoming),
         presence=Presence(clock, store=store, stale_s=settings.viewer_stale_s, ready=lambda project: {}),
+        monitor=Monitor(settings, clock, runtime=PlayedRuntime()),
         agent=lambda project: agent,  # type: ignore[arg-type,return-value]
     )
 
