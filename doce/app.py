@@ -43,6 +43,9 @@ from doce.llm.tokens import GatewayTokens
 from doce.llm.usage import UsageCounter
 from doce.presence.presence import Presence
 from doce.process import ProcessRuntime
+from doce.productions.deployments import Productions
+from doce.productions.releases import Releases
+from doce.productions.stack import ProductionStacks
 from doce.projects.arrivals import Arrivals
 from doce.projects.incoming import Incoming
 from doce.projects.lifecycle import Projects
@@ -55,6 +58,7 @@ from doce.projects.tools import ContainerTools, MachineTools, Tools
 from doce.projects.views import ProjectView
 from doce.queue import owner, registry
 from doce.queue.handlers import docker, opencode, project
+from doce.queue.handlers.production import Production
 from doce.queue.handlers.work import Work
 from doce.queue.registry import Handler
 from doce.queue.types import Job, JobType
@@ -126,14 +130,17 @@ def build(settings: Settings) -> Parts:
     feed, incoming = Feed(), Incoming(settings)
     arrivals = Arrivals(settings, clock, store=store, prompts=prompts, projects=projects, incoming=incoming)
     presence = Presence(clock, store=store, stale_s=settings.viewer_stale_s, ready=partial(_answering, stacks))
+    productions = Productions(settings, clock, Releases(clock), path=machine_path())
     work = Work(
         settings=settings, clock=clock, runtime=runtime, stacks=stacks, store=store, prompts=prompts, tokens=tokens, tools=tools,
         name_project=Namer(catalog, usage).name_project, path=machine_path(),
+        productions=productions, production_stacks=ProductionStacks(settings, isolates=runtime.isolates, path=machine_path()),
     )  # fmt: skip
     services = Services(
         settings=settings, clock=clock, users=Users(clock), tokens=ApiTokens(clock), attempts=Attempts(clock), projects=projects,
         prompts=prompts, requests=requests, catalog=catalog, providers=Providers(key, clock, catalog), feed=feed, presence=presence,
-        incoming=incoming, arrivals=arrivals, monitor=Monitor(settings, clock, runtime=runtime), agent=stacks.agent,
+        incoming=incoming, arrivals=arrivals, monitor=Monitor(settings, clock, runtime=runtime), productions=productions,
+        agent=stacks.agent,
     )  # fmt: skip
     return Parts(settings, work, services, gateway, runtime, EventWriter(settings.database), feed)
 
@@ -175,9 +182,21 @@ def handlers(work: Work) -> Mapping[str, Handler]:
         JobType.DOCKER_WAIT_READY: handler(docker.wait_ready),
         JobType.DOCKER_ENSURE_RUNNING: handler(docker.ensure_running),
         JobType.DOCKER_STOP: handler(docker.stop),
+        **_production(Production(work)),
         JobType.OPENCODE_SESSION_CREATE: handler(opencode.session_create),
         JobType.OPENCODE_SEND_USER_PROMPT: handler(opencode.send_user_prompt, lambda job, error: opencode.give_up(work, job, error)),
     }
+
+
+def _production(production: Production) -> dict[str, Handler]:
+    steps: dict[JobType, Any] = {
+        JobType.PRODUCTION_BUILD: production.build,
+        JobType.PRODUCTION_START: production.start,
+        JobType.PRODUCTION_WAIT_READY: production.wait_ready,
+        JobType.PRODUCTION_ROLLBACK: production.rollback,
+        JobType.PRODUCTION_STOP: production.stop,
+    }
+    return {name: Handler(step, failed=production.failed, cancelled=production.cancelled) for name, step in steps.items()}
 
 
 @contextlib.contextmanager

@@ -57,6 +57,10 @@ class Settings(BaseModel):
     openai_key: SecretStr | None = Field(None, description="Key for DOCE_OPENAI_BASE_URL.")
     template: str = Field("static", description="Template of new projects.", json_schema_extra=CHANGEABLE)
     preview_ports: tuple[int, int] = Field((41000, 41999), description="First and last port given to previews.")
+    production_ports: tuple[int, int] = Field((43000, 43999), description="First and last port given to deployed sites.")
+    build_timeout_s: float = Field(600, gt=0, description="How long a build may take (seconds).")
+    drain_s: float = Field(30, ge=0, description="How long open requests get before an old server is stopped (seconds).")
+    keep_releases: int = Field(5, ge=2, description="How many versions of a deployed site are kept.")
     opencode_ports: tuple[int, int] = Field((42000, 42999), description="First and last port given to coding agents.")
     ready_timeout_s: float = Field(300, gt=0, description="How long a project may take to become ready (seconds).")
     min_free_mb: int = Field(
@@ -86,6 +90,10 @@ class Settings(BaseModel):
     @property
     def database(self) -> Path:
         return self.data / "db.sqlite"
+
+    @property
+    def production(self) -> Path:
+        return self.data / "production"
 
     @property
     def projects(self) -> Path:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from doce.actions import account, files, jobs, looking, monitoring, presence, projects, prompts, providers, settings, words
+from doce.actions import (
+    account,
+    files,
+    jobs,
+    looking,
+    monitoring,
+    presence,
+    productions,
+    projects,
+    prompts,
+    providers,
+    settings,
+    words,
+)
 from doce.actions.registry import ACTIONS, Action
 
 #: Modules that declare actions.
-DECLARING = (account, projects, files, prompts, presence, monitoring, looking, jobs, providers, settings, words)
+DECLARING = (account, projects, files, prompts, productions, presence, monitoring, looking, jobs, providers, settings, words)
 
 
 def actions() -> dict[str, Action]:

@@ -13,6 +13,7 @@ from doce.actions.projects import TemplateList
 from doce.actions.settings import SettingList
 from doce.projects.assets import AssetView
 from doce.projects.files import FileContent, FileEntry
+from doce.productions.deployments import ProductionView
 from doce.projects.views import Page, ProjectView, PromptView
 from doce.upkeep.monitor import MonitorView, ProjectUse, ServiceUse
 
@@ -28,6 +29,8 @@ def plain(name: str, answer: BaseModel) -> str:
         return prompt(answer)
     if isinstance(answer, JobView):
         return job(answer)
+    if isinstance(answer, ProductionView):
+        return production(answer)
     if type(answer) in _LISTS:
         return _other(answer)
     if isinstance(answer, Page):
@@ -54,6 +57,17 @@ def project(found: ProjectView) -> str:
 
 def _created(found: ProjectView) -> str:
     return f"Making {found.name} ({found.slug}) with {found.model}."
+
+
+def production(found: ProductionView) -> str:
+    """What is live, what is going on, and the versions."""
+    live = f"v{found.version} at {found.url}" if found.url else "nothing is live"
+    doing = f" (job {found.active_job})" if found.active_job else ""
+    lines = [f"{found.status.value}{doing} · {live}", *([found.error] if found.error else [])]
+    for one in found.releases:
+        mark = "→" if one.current else " "
+        lines.append(f"{mark} v{one.version} · {one.hash} · {one.files} files · {one.size:,} bytes{' · removed' if one.pruned else ''}")
+    return "\n".join(lines)
 
 
 def prompt(found: PromptView) -> str:

@@ -13,6 +13,7 @@ from doce.llm.catalog import Catalog
 from doce.llm.providers import Providers
 from doce.opencode.client import OpenCode
 from doce.presence.presence import Presence
+from doce.productions.deployments import Productions
 from doce.projects.arrivals import Arrivals
 from doce.projects.incoming import Incoming
 from doce.projects.lifecycle import Projects
@@ -40,6 +41,7 @@ class Services:
     feed: Feed
     presence: Presence
     monitor: Monitor
+    productions: Productions
     incoming: Incoming
     arrivals: Arrivals
     #: A client of a project's agent.

@@ -75,7 +75,7 @@ def command(chosen: Action, word: str, *, hidden: bool = False) -> click.Command
     positional = [*chosen.positional, *(name for name in chosen.placeholders if name not in chosen.positional)]
     optional = positional == ["project"] and not chosen.danger
     parameters: list[click.Parameter] = [
-        parameter(name, chosen.input.model_fields[name], required=not optional, rest=name == positional[-1])
+        parameter(name, chosen.input.model_fields[name], required=_needed(chosen, name, optional), rest=name == positional[-1])
         for name in positional
     ]  # fmt: skip
     flags = [name for name in chosen.input.model_fields if name not in positional and name != "attachments"]
@@ -89,6 +89,11 @@ def command(chosen: Action, word: str, *, hidden: bool = False) -> click.Command
         word, params=parameters, callback=_callback(chosen), help=chosen.summary, short_help=chosen.summary, epilog=_examples(word, chosen),
         hidden=hidden,
     )  # fmt: skip
+
+
+def _needed(chosen: Action, name: str, optional: bool) -> bool:
+    """A word that has to be given: not what the action has a default for, nor a project where the latest will do."""
+    return not optional and chosen.input.model_fields[name].is_required()
 
 
 def _callback(chosen: Action) -> Callable[..., int]:

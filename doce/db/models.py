@@ -102,6 +102,10 @@ class Project(Row):
     bootstrap_session_id = pw.TextField(null=True)
     production_port = pw.IntegerField(null=True)
     production_error = pw.TextField(null=True)
+    #: The release that visitors get, or would if it were not stopped; the link on disk is the truth.
+    production_hash = pw.TextField(null=True)
+    #: Epoch ms since when a release is served; None while production is stopped.
+    production_started_at = pw.IntegerField(null=True)
     stopped_by_user = pw.BooleanField(default=False)
     last_viewed_at = pw.IntegerField(null=True)
     created_at = pw.IntegerField()
@@ -229,6 +233,27 @@ class Event(Row):
 
     class Meta:
         table_name = "events"
+
+
+class Release(Row):
+    id = pw.TextField(primary_key=True)
+    project_id = pw.TextField()
+    #: Counts up in its project.
+    version = pw.IntegerField()
+    #: The first 8 characters of `digest`: what its folder is called.
+    hash = pw.TextField()
+    digest = pw.TextField()
+    #: The commit of doce's own history that it was built from.
+    snapshot = pw.TextField()
+    files = pw.IntegerField()
+    #: bytes
+    size = pw.IntegerField()
+    created_at = pw.IntegerField()
+    #: Epoch ms when its files were removed.
+    pruned_at = pw.IntegerField(null=True)
+
+    class Meta:
+        table_name = "releases"
 
 
 class Lease(Row):

@@ -73,7 +73,12 @@ class Recipe:
         return "127.0.0.1" if service.private else self.settings.bind
 
     def _ports(self, service: Service) -> dict[str, tuple[str, int]]:
-        return {} if service.once else {f"{service.port}/tcp": (self.address(service), service.host_port)}
+        if service.once:
+            return {}
+        published = {f"{service.port}/tcp": (self.address(service), service.host_port)}
+        if service.second:
+            published[f"{service.second[0]}/tcp"] = ("127.0.0.1", service.second[1])
+        return published
 
     def _environment(self, stack: Stack, service: Service) -> dict[str, str]:
         return {
@@ -89,7 +94,7 @@ class Recipe:
 
 def home(stack: Stack, service: Service) -> Path:
     """OpenCode's home is for OpenCode alone: it holds the conversations. The others live with their dependencies."""
-    return stack.home if service.private or stack.store is None else stack.store
+    return stack.home if service.private or service.once or stack.store is None else stack.store
 
 
 def mounts(stack: Stack, service: Service) -> list[Mount]:

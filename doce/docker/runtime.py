@@ -74,7 +74,8 @@ class DockerRuntime:
             for service in stack.services:
                 cancelled()
                 made[service.name] = self._up_one(stack, service, report)
-        compose.write(stack.workspace.parent / "compose.yaml", compose.render(stack, made))
+        if any(service.group == "preview" for service in stack.services):
+            compose.write(stack.workspace.parent / "compose.yaml", compose.render(stack, made))
         return self.ps(stack.project_id)
 
     def stop(self, project_id: str, services: Collection[str] | None = None) -> None:

@@ -37,6 +37,6 @@ def ready(probe: Probe, port: int, host: str = "127.0.0.1") -> Health:
         return Health(False, reason=f"no answer within {LOOK_S:g} s")
     except httpx.HTTPError as error:
         return Health(False, reason="nobody listens yet" if isinstance(error, httpx.ConnectError) else f"no HTTP answer ({error})")
-    if probe.any_status or status == 200:
+    if probe.any_status or status == 200 or (probe.good and 200 <= status < 400):
         return Health(True, status)
     return Health(False, status, f"it answers {status}")

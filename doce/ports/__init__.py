@@ -54,9 +54,10 @@ def move(project_id: str, service: str, span: tuple[int, int], *, rng: random.Ra
         return _take(project_id, service, span, rng, but=int(row.port) if row else None)
 
 
-def release(project_id: str) -> None:
-    """Free every port of a project."""
-    Port.delete().where(Port.project_id == project_id).execute()
+def release(project_id: str, service: str | None = None) -> None:
+    """Free the port of a project's service; without one, every port of the project."""
+    one = () if service is None else (Port.service == service,)
+    Port.delete().where(Port.project_id == project_id, *one).execute()
 
 
 def _take(project_id: str, service: str, span: tuple[int, int], rng: random.Random | None, but: int | None) -> int:

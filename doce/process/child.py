@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil
 
 from doce.process.tags import SECRETS, STOP_SIGNAL, VARIABLE, Found, Tag
 from doce.stacks.runtime import ServiceState
 from doce.stacks.stack import Service, Stack
+
+#: Variable that says where a service that is meant to end leaves its exit code.
+EXIT = "DOCE_EXIT"
 
 
 @dataclass
@@ -63,6 +68,19 @@ def adopted(found: Found) -> Child:
     )
 
 
+def exit_file(stack: Stack, service: Service) -> Path:
+    """Where the exit code of a service that is meant to end is written, for a doce that did not see the end."""
+    return stack.logs / f"{service.name}.exit"
+
+
+def exit_code_of(environment: Mapping[str, str]) -> int | None:
+    """The exit code that a service of another doce left behind."""
+    try:
+        return int(Path(environment[EXIT]).read_text("ascii"))
+    except (KeyError, OSError, ValueError):
+        return None
+
+
 def stop_signal(name: str) -> signal.Signals:
     """SIGTERM when there is no such signal."""
     return signal.Signals.__members__.get(name, signal.SIGTERM)
@@ -80,6 +98,7 @@ def environment(stack: Stack, service: Service, tag: Tag, path: str) -> dict[str
         **service.volatile,
         **service.env,
         **{name: value.get_secret_value() for name, value in service.secrets.items()},
+        **({EXIT: str(exit_file(stack, service))} if service.once else {}),
         STOP_SIGNAL: service.stop_signal,
         SECRETS: ",".join(service.secrets),
         VARIABLE: str(tag),

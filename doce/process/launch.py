@@ -1,7 +1,8 @@
 """Run in the child, before the service: fetch its dependencies if they are missing, then become the service.
 
-``python -I launch.py N install… command…``: the first N words are the install command. So the output of the install is
-in the service's log, and doce never waits for it.
+``python -I launch.py HOW N install… command…``: the first N words are the install command. So the output of the install is in the
+service's log, and doce never waits for it. HOW is ``become``, or ``stay`` for a service that is run as a child, or the file that
+takes the exit code of such a one.
 """
 
 import os
@@ -14,17 +15,38 @@ MAX_FILES = 65_536
 
 
 def main() -> None:
-    count = int(sys.argv[1])
-    install, command = sys.argv[2 : 2 + count], sys.argv[2 + count :]
+    how, count = sys.argv[1], int(sys.argv[2])
+    install, command = sys.argv[3 : 3 + count], sys.argv[3 + count :]
     be_plain()
     if install:
         fetch(install)
     # By this, doce knows the service from what it starts: all carry the tag, one carries its own id.
     os.putenv("DOCE_LEADER", str(os.getpid()))
+    if how != "become":
+        stay(command, "" if how == "stay" else how)
     try:
         os.execvp(command[0], command)
     except OSError as error:
         fail(f"{command[0]} cannot be started: {error.strerror}", 127)
+
+
+def stay(command: list[str], exit_file: str) -> None:
+    """Run the service as a child: for one that writes over its own environment, by which doce knows it (nginx does), and for one
+    whose end doce may not be there to see. Signals go to the whole group, so the service has them already.
+    """
+    try:
+        child = subprocess.Popen(command)
+    except OSError as error:
+        fail(f"{command[0]} cannot be started: {error.strerror}", 127)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, lambda _number, _frame: None)
+    code = child.wait()
+    code = code if code >= 0 else 128 - code
+    if exit_file:
+        with open(f"{exit_file}.new", "w") as file:
+            file.write(str(code))
+        os.replace(f"{exit_file}.new", exit_file)
+    sys.exit(code)
 
 
 def be_plain() -> None:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from doce.clock import Clock, SystemClock
 from doce.errors import Conflict, Unavailable
 from doce.ports import PortTaken, is_free
 from doce.process import commands
-from doce.process.child import Child, adopted, environment, stop_signal
+from doce.process.child import Child, adopted, environment, exit_code_of, exit_file, stop_signal
 from doce.process.collector import Collector
 from doce.process.tags import Found, Tag, session, tagged, wait_gone
 from doce.stacks.logs import LogFile
@@ -192,9 +192,10 @@ class ProcessRuntime:
 
     def _spawn(self, stack: Stack, service: Service, tag: Tag, raw: Path) -> subprocess.Popen[bytes]:
         (stack.home / "tmp").mkdir(parents=True, exist_ok=True)
+        exit_file(stack, service).unlink(missing_ok=True)
         with raw.open("ab") as output:
             return subprocess.Popen(
-                [sys.executable, "-I", str(LAUNCHER), str(len(service.install)), *service.install, *service.command],
+                [sys.executable, "-I", str(LAUNCHER), _how(stack, service), str(len(service.install)), *service.install, *service.command],
                 cwd=stack.workspace,
                 env=environment(stack, service, tag, self._path()),
                 stdin=subprocess.DEVNULL,
@@ -218,7 +219,7 @@ class ProcessRuntime:
                     child = adopted(found)
                 except psutil.Error:
                     continue
-                self._record(child, partial(_unseen_end, child.process))
+                self._record(child, partial(_unseen_end, child.process, found.environment))
                 logger.info("adopted a running service", extra={"service": str(found.tag), "pid": found.process.pid})
 
     def _record(self, child: Child, wait: Callable[[], int | None]) -> None:
@@ -284,14 +285,20 @@ class ProcessRuntime:
         logger.error("processes of a project cannot be ended", extra={"pids": [process.pid for process in left]})
 
 
+def _how(stack: Stack, service: Service) -> str:
+    """What the launcher is told, see there."""
+    return str(exit_file(stack, service)) if service.once else "stay" if service.lasting else "become"
+
+
 def _chosen(services: Collection[str] | None) -> Callable[[str], bool]:
     """The named services; None: the preview group, never what was deployed."""
     return lambda service: group_of(service) == "preview" if services is None else service in services
 
 
-def _unseen_end(process: psutil.Process) -> None:
-    """Wait for a process that is no child of ours: its exit code goes to whoever is its parent."""
+def _unseen_end(process: psutil.Process, environment: Mapping[str, str]) -> int | None:
+    """Wait for a process that is no child of ours: its exit code goes to whoever is its parent, and to a file if it is meant to end."""
     wait_gone(process)
+    return exit_code_of(environment)
 
 
 def _signal_group(process: psutil.Process, number: signal.Signals) -> None:

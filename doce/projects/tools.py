@@ -27,6 +27,9 @@ class Tools(Protocol):
         Raises Unavailable with what to do when something cannot be had.
         """
 
+    def prepare_web(self, report: Callable[[str], None]) -> None:
+        """The same for what serves deployed sites."""
+
 
 class ContainerTools:
     """For runtimes whose services are containers: images, and what is laid into the project's folders."""
@@ -42,6 +45,9 @@ class ContainerTools:
             self._ensure(image, report)
         prepare_home(layout.home)
         _fill_store(self._toolchain, chosen, layout, report)
+
+    def prepare_web(self, report: Callable[[str], None]) -> None:
+        self._ensure("web", report)
 
 
 class MachineTools:
@@ -64,6 +70,9 @@ class MachineTools:
         self._wish_for("rg", report)
         prepare_home(layout.home)
         _fill_store(self._toolchain, chosen, layout, report)
+
+    def prepare_web(self, report: Callable[[str], None]) -> None:
+        """The machine's nginx, else doce's own server: nothing is fetched."""
 
     def _wish_for(self, name: str, report: Callable[[str], None]) -> None:
         """Beside the critical path: without ripgrep the agent's searches fail, and everything else works."""

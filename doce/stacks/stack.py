@@ -29,6 +29,8 @@ class Probe:
     path: str = "/"
     #: Any answer will do; else it must be 200.
     any_status: bool = False
+    #: Any good answer will do: 2xx and 3xx.
+    good: bool = False
     user: str | None = None
     password: SecretStr | None = None
 
@@ -70,6 +72,8 @@ class Service:
     folder: Path | None = None
     #: For doce alone, so only this machine may reach it, wherever doce listens.
     private: bool = False
+    #: A second port, for doce alone: (where it runs, on this machine).
+    second: tuple[int, int] | None = None
     #: Meant to end, as a build does: its end is no death, and its exit code stays readable.
     once: bool = False
     #: Goes on while doce is stopped, and comes back with the engine.
@@ -92,6 +96,8 @@ class Service:
             sorted(secret.items()),
             self.install,
         ]
+        if self.second is not None:
+            told.append(self.second)
         if self.mounts is not None:
             told.append([(str(mount.source), mount.target, mount.read_only) for mount in self.mounts])
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]

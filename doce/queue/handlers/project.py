@@ -97,10 +97,12 @@ def delete(work: Work, context: JobContext, payload: ProjectDelete) -> None:
     faults.point("project.delete.destroyed")
     root = work.layout(project_id).root
     remove_tree(root, lambda: context.throw_if_cancel_requested())
+    remove_tree(work.production_stacks.layout(project_id).root, lambda: context.throw_if_cancel_requested())
     Incoming(work.settings).forget(project_id)
     faults.point("project.delete.removed")
     with context.finishing():
         release(project_id)
+        work.productions.releases.forget(project_id)
         work.store.update(project_id, deleted_at=work.clock.now_ms(), preview_port=None, opencode_port=None, step=None)
         events.append(ProjectDeleted(), project_id=project_id)
         for job in jobs.active(project_id):

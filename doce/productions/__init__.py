@@ -1,0 +1,1 @@
+"""Deployments: immutable releases, what serves them, and the switch between them."""

@@ -1,0 +1,112 @@
+"""The configuration of the web server of one project: written by doce, read by nginx.
+
+Visitors are served from ``current``; a file that is only in the release before is served from there, so that a page loaded before
+a switch still finds its parts. A second listener, for doce alone, answers ``/<hash>/…`` for any release, which is how a new one is
+looked at before anybody else sees it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from doce.productions.layout import CURRENT, PREVIOUS
+
+TYPES = "/etc/nginx/mime.types"
+COMPRESSED = (
+    "text/css text/plain text/xml application/javascript text/javascript application/json application/xml application/rss+xml "
+    "image/svg+xml application/wasm font/ttf application/manifest+json"
+)
+#: Folders and names that change with their content: what bundlers make.
+HASHED = r"(?:/_astro/|/assets/[^/]*[.-][0-9A-Za-z_-]{8,}\.|/[^/]*\.[0-9a-f]{8,}\.)[^/]*"
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a configuration is made of. `listen` and `check` are ``address:port``."""
+
+    root: Path
+    listen: str
+    check: str
+    #: Where a server release listens, ``host:port``; None: files are served.
+    upstream: str | None = None
+
+
+def render(site: Site) -> str:
+    root, temporary = site.root, site.root / "web" / "tmp"
+    folders = "\n".join(
+        f"    {name}_temp_path {_quoted(temporary / name)};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    return f"""# Written by doce; changes here are written over.
+daemon off;
+pid {_quoted(temporary / "nginx.pid")};
+error_log stderr warn;
+worker_processes 2;
+events {{ worker_connections 2048; }}
+http {{
+    include {TYPES};
+    types {{ application/manifest+json webmanifest; image/avif avif; application/wasm wasm; }}
+    default_type application/octet-stream;
+    charset utf-8;
+    charset_types text/css text/plain text/xml application/javascript application/json application/xml image/svg+xml;
+    server_tokens off;
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_timeout 65;
+    absolute_redirect off;
+    gzip on;
+    gzip_vary on;
+    gzip_min_length 512;
+    gzip_types {COMPRESSED};
+{folders}
+    map $uri $caching {{
+        default "no-cache";
+        "~{HASHED}$" "public, max-age=31536000, immutable";
+    }}
+    server {{
+        listen {site.listen};
+{_proxied(site.upstream) if site.upstream else _files(root)}
+    }}
+    server {{
+        listen {site.check};
+        location ~ ^/(?<release>[0-9a-f]+)/(?<path>.*)$ {{
+            alias {_quoted(root)[:-1]}/$release/dist/$path";
+            index index.html;
+        }}
+    }}
+}}
+"""
+
+
+def _files(root: Path) -> str:
+    return f"""        root {_quoted(root / CURRENT / "dist")};
+        index index.html;
+        add_header Cache-Control $caching always;
+        add_header X-Content-Type-Options nosniff always;
+        error_page 403 404 /404.html;
+        location ~ /\\.(?!well-known/) {{ return 404; }}
+        location = /404.html {{ internal; try_files $uri @bare; }}
+        location @bare {{ return 404; }}
+        location / {{ try_files $uri $uri/ $uri.html @before; }}
+        location @before {{ root {_quoted(root / PREVIOUS / "dist")}; try_files $uri =404; }}"""
+
+
+def _proxied(upstream: str) -> str:
+    return f"""        location / {{
+            proxy_pass http://{upstream};
+            proxy_http_version 1.1;
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $http_connection;
+            proxy_buffering off;
+            proxy_read_timeout 3600s;
+        }}"""
+
+
+def _quoted(path: Path) -> str:
+    """`path` as one word of the configuration."""
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("$", "${dollar}")
+    return f'"{text}"'

@@ -1,0 +1,48 @@
+"""A commit of doce's own history as files, written where nothing of it can reach anything else."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+from doce.errors import Unavailable
+from doce.projects.layout import Layout
+
+TIMEOUT_S = 120
+
+
+def export(layout: Layout, commit: str, target: Path, path: str) -> None:
+    """The files of `commit` as `target`, made in one rename. Links are left out: what is built must be what was kept.
+
+    Raises Unavailable when git or the disk cannot do it.
+    """
+    half = target.with_name(f".{target.name}.new")
+    shutil.rmtree(half, ignore_errors=True)
+    half.mkdir(parents=True)
+    try:
+        done = subprocess.run(
+            ["git", f"--git-dir={layout.history}", "archive", "--format=tar", commit],
+            env={"PATH": path, "HOME": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "LC_ALL": "C.UTF-8"},
+            capture_output=True, timeout=TIMEOUT_S, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        if done.returncode:
+            reason = done.stderr.decode("utf-8", "replace").strip()[-300:]
+            raise Unavailable(f"The snapshot {commit[:8]} could not be read: {reason}", hint="The files are untouched; deploy again.")
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+            for member in archive:
+                place = half / member.name
+                if not member.isreg() or ".." in Path(member.name).parts:
+                    continue
+                place.parent.mkdir(parents=True, exist_ok=True)
+                source = archive.extractfile(member)
+                assert source
+                with source, place.open("wb") as file:
+                    shutil.copyfileobj(source, file)
+                place.chmod(0o755 if member.mode & 0o100 else 0o644)
+        half.rename(target)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"The snapshot could not be laid out: {error}.", hint="Free some disk space, then deploy again.") from error

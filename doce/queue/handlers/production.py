@@ -1,0 +1,365 @@
+"""production.build, production.start, production.waitReady, production.stop, production.rollback.
+
+Nothing that serves is stopped before its successor is healthy, and no look takes long: a build and a wait are looked at again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from doce.db.connection import database
+from doce.db.models import Project
+from doce.errors import BadRequest, DoceError, NotFound, Unavailable
+from doce.health import ready
+from doce.ports import PortTaken, move, release, reserve
+from doce.productions import digest, snapshot
+from doce.productions.deployments import Productions
+from doce.productions.stack import BUILD, WEB, Ports, ProductionStacks
+from doce.projects import templates
+from doce.projects.views import ProjectView
+from doce.queue.context import JobContext
+from doce.queue.enqueue import enqueue
+from doce.queue.handlers.project import remove_tree
+from doce.queue.handlers.work import Work
+from doce.queue.interrupts import Cancelled, Permanent
+from doce.queue.types import Job, ProductionBuild, ProductionRollback, ProductionStart, ProductionStop, ProductionWaitReady
+from doce.stacks.logs import LogFile
+from doce.stacks.stack import Probe
+from doce.testing import faults
+
+logger = logging.getLogger(__name__)
+
+#: First and longest pause between two looks, ms.
+FIRST_LOOK_MS, LAST_LOOK_MS = 100, 1000
+#: How long a release may take to answer well, seconds.
+READY_S = 300
+#: How long a rollback waits for an answer in its first look, ms: the files are there, so is mostly the server.
+AT_ONCE_MS = 1500
+#: Lines of a build's output that a failure repeats.
+TOLD_LINES = 12
+
+
+class Production:
+    """The handlers' own tools."""
+
+    def __init__(self, work: Work) -> None:
+        self.work: Work = work
+        self.productions: Productions = work.productions
+        self.stacks: ProductionStacks = work.production_stacks
+
+    # production.build
+
+    def build(self, context: JobContext, payload: ProductionBuild) -> None:
+        """Lay out the commit, build it in a service of its own, and keep what it made as a release."""
+        project = self.work.store.get(payload.project_id)
+        template, folder = templates.get(project.template), self.stacks.layout(project.id).build(payload.snapshot)
+        try:
+            source = folder / "src"
+            if not source.exists():
+                self._begin_build(context, project, payload, source)
+            if template.build.command and not (folder / "built").exists():
+                self._look_at_build(context, project, payload, folder)
+            output = self._keep(context, project, source / template.build.output)
+        except Cancelled:
+            self._clear_build(project, folder)
+            raise
+        except (BadRequest, Permanent):
+            self._clear_build(project, folder)
+            raise
+        faults.point("production.built")
+        with context.finishing():
+            version = self.productions.releases.record(project.id, output, payload.snapshot)
+            context.log(f"v{version} ({output.hash}): {output.files} files, {output.bytes:,} bytes")
+            enqueue(ProductionStart(project_id=project.id, production_hash=output.hash), user_id=context.job.user_id, clock=self.work.clock)
+        self._clear_build(project, folder)
+
+    def _begin_build(self, context: JobContext, project: ProjectView, payload: ProductionBuild, source: Path) -> None:
+        self.productions.record(project.id)
+        context.log(f"building commit {payload.snapshot[:8]}")
+        source.parent.mkdir(parents=True, exist_ok=True)
+        self.work.runtime.down(project.id, {BUILD})
+        snapshot.export(self.work.layout(project.id), payload.snapshot, source, self.work.path)
+        faults.point("production.laid")
+
+    def _look_at_build(self, context: JobContext, project: ProjectView, payload: ProductionBuild, folder: Path) -> None:
+        """Start the build, or see how far it is. Returns when it has ended well."""
+        state = next((one for one in self.work.runtime.ps(project.id) if one.service == BUILD), None)
+        if state is None:
+            self.work.runtime.available()
+            self.work.tools.prepare(project.template, self.work.layout(project.id), lambda _text: context.throw_if_cancel_requested())
+            (folder / "home").mkdir(exist_ok=True)
+            (folder / "log").write_text(str(self._log(project).end()))
+            stack = self.stacks.build(project, payload.snapshot)
+            self.work.runtime.up(stack, report=lambda _line: None, cancelled=context.throw_if_cancel_requested)
+            faults.point("production.building")
+            context.reschedule(FIRST_LOOK_MS)
+        lines = self._tell_lines(context, project, folder)
+        began = context.job.started_at or context.job.created_at
+        if state.state == "running":
+            if self.work.clock.now_ms() - began > self.work.settings.build_timeout_s * 1000:
+                raise Permanent(
+                    f"The build did not end within {self.work.settings.build_timeout_s:.0f} s and was ended. {_last(lines)}".strip()
+                )
+            context.throw_if_cancel_requested()
+            context.reschedule(max(FIRST_LOOK_MS, min(LAST_LOOK_MS, (self.work.clock.now_ms() - began) // 10)))
+        if state.exit_code is None:
+            # It ended while no doce was there to see how: once more.
+            self.work.runtime.down(project.id, {BUILD})
+            context.reschedule(FIRST_LOOK_MS)
+        if state.exit_code:
+            raise Permanent(f"The build failed with exit code {state.exit_code}. What is live stays so. {_last(lines)}".strip())
+        (folder / "built").touch()
+
+    def _tell_lines(self, context: JobContext, project: ProjectView, folder: Path) -> list[str]:
+        """What the build wrote since the last look, as lines of the job; returns the last lines of all."""
+        mark, log = folder / "log", self._log(project)
+        offset = int(mark.read_text() or 0) if mark.exists() else 0
+        told = folder / "said"
+        said = told.read_text().splitlines() if told.exists() else []
+        while (chunk := log.read(offset)).text:
+            fresh = [line.partition(f" {BUILD} | ")[2] for line in chunk.text.splitlines() if line.startswith(f"[app] {BUILD} | ")]
+            for line in fresh:
+                context.log(line)
+            said, offset = [*said, *fresh][-TOLD_LINES:], chunk.next_offset
+            told.write_text("\n".join(said))
+            mark.write_text(str(offset))
+        return said
+
+    def _log(self, project: ProjectView) -> LogFile:
+        return self.work.runtime.logs(project.id)
+
+    def _keep(self, context: JobContext, project: ProjectView, made: Path) -> digest.Output:
+        """The output as an immutable folder named by its content; the same output is not copied again."""
+        template = templates.get(project.template)
+        breathe = context.throw_if_cancel_requested
+        extra = "\0".join(template.start.command) if template.kind == "server" else ""
+        output = digest.measure(made, extra, _every(200, breathe))
+        layout = self.stacks.layout(project.id)
+        place = layout.release(output.hash)
+        known = self.productions.releases.digest_of(project.id, output.hash)
+        if known not in (None, output.digest):
+            raise Permanent(f"Two versions share the name {output.hash}.", hint="Change anything in the site and deploy again.")
+        if place.exists() and known == output.digest:
+            context.log("the same files as a version there is: nothing is copied")
+            return output
+        half = layout.root / f".{output.hash}.new"
+        for old in (half, place):
+            if old.exists():
+                remove_tree(old)
+        try:
+            digest.copy(made, half / "dist", _every(200, breathe))
+        except OSError as error:
+            shutil.rmtree(half, ignore_errors=True)
+            raise Unavailable(f"The release could not be kept: {error.strerror or error}.", hint="Free some disk space.") from error
+        half.rename(place)
+        return output
+
+    def _clear_build(self, project: ProjectView, folder: Path) -> None:
+        """Beside the critical path: what stays is removed with the next build."""
+        try:
+            self.work.runtime.down(project.id, {BUILD})
+            remove_tree(folder)
+        except (DoceError, OSError) as error:
+            logger.warning("a build was not cleared away", extra={"project_id": project.id, "cause": str(error)})
+
+    # production.start
+
+    def start(self, context: JobContext, payload: ProductionStart) -> None:
+        """The web server, and the release's own server, up beside what is live; nothing is switched yet."""
+        project = self.work.store.get(payload.project_id)
+        self._serve(context, project, payload.production_hash)
+        faults.point("production.started")
+        with context.finishing():
+            wait = ProductionWaitReady(project_id=project.id, production_hash=payload.production_hash, started_at=self.work.clock.now_ms())
+            enqueue(wait, user_id=context.job.user_id, clock=self.work.clock)
+
+    def _serve(self, context: JobContext, project: ProjectView, hash: str) -> None:
+        """Have the web server, and the server of release `hash`, running."""
+        layout = self.stacks.layout(project.id)
+        if not layout.release(hash).is_dir():
+            raise NotFound(f"The files of version {hash} are gone.", hint="Deploy again.")
+        self.work.runtime.available()
+        self._prepare(context, project)
+        ports = self._ports(project, hash)
+        try:
+            if templates.get(project.template).kind == "server":
+                stack = self.stacks.server(project, hash, ports.server)
+                self.work.runtime.up(stack, report=self._report(project), cancelled=context.throw_if_cancel_requested)
+            live = layout.live()
+            self.stacks.configure(project, ports, self._upstream(project, live or hash))
+            stack = self.stacks.web(project, ports)
+            self.work.runtime.up(stack, report=self._report(project), cancelled=context.throw_if_cancel_requested)
+        except PortTaken as taken:
+            self._move(project, hash, taken)
+            context.log(f"port {taken.port} was taken by somebody else; trying another")
+            context.reschedule(FIRST_LOOK_MS)
+
+    def _prepare(self, context: JobContext, project: ProjectView) -> None:
+        self.work.tools.prepare_web(lambda _text: context.throw_if_cancel_requested())
+
+    def _report(self, project: ProjectView) -> Callable[[str], None]:
+        log = LogFile(self.work.layout(project.id).log_file)
+        return lambda line: log.append("host", f"production: {line}\n")
+
+    def _ports(self, project: ProjectView, hash: str) -> Ports:
+        span, server = self.work.settings.production_ports, templates.get(project.template).kind == "server"
+        with database.atomic():
+            ports = Ports(
+                reserve(project.id, WEB, span), reserve(project.id, f"{WEB}-check", span),
+                reserve(project.id, f"release-{hash}", span) if server else 0,
+            )  # fmt: skip
+            Project.update(production_port=ports.web).where(Project.id == project.id).execute()
+        return ports
+
+    def _move(self, project: ProjectView, hash: str, taken: PortTaken) -> None:
+        span = self.work.settings.production_ports
+        for service in (WEB, f"{WEB}-check") if taken.service == WEB else (taken.service,):
+            move(project.id, service, span)
+
+    def _upstream(self, project: ProjectView, hash: str) -> str | None:
+        if templates.get(project.template).kind != "server":
+            return None
+        return self.stacks.upstream(project, hash, reserve(project.id, f"release-{hash}", self.work.settings.production_ports))
+
+    # production.waitReady
+
+    def wait_ready(self, context: JobContext, payload: ProductionWaitReady) -> None:
+        """One look: does the new release answer well on an address of its own? Then it is switched to, and the old one let go."""
+        project, hash = self.work.store.get(payload.project_id), payload.production_hash
+        if not self._is_live(project, hash):
+            elapsed = self.work.clock.now_ms() - payload.started_at
+            reason = self._look(project, hash)
+            if reason:
+                if elapsed > READY_S * 1000:
+                    self._end_server(project, hash)
+                    raise Permanent(f"The new version did not become healthy within {READY_S} s ({reason}). What was live stays so.")
+                context.throw_if_cancel_requested()
+                self._check_alive(project, hash, reason)
+                context.reschedule(max(FIRST_LOOK_MS, min(LAST_LOOK_MS, elapsed // 5)))
+            self._switch(context, project, hash)
+        self._let_go(context, project, hash)
+
+    def _look(self, project: ProjectView, hash: str) -> str:
+        """Why the release is not healthy; empty when it is."""
+        template, ports = templates.get(project.template), self._ports(project, hash)
+        if template.kind == "server":
+            found = ready(Probe(path=template.start.health, good=True), ports.server)
+        else:
+            found = ready(Probe(path=f"/{hash}/", good=True), ports.check)
+        return "" if found.ok else found.reason
+
+    def _check_alive(self, project: ProjectView, hash: str, reason: str) -> None:
+        """A server that ended will not become healthy. Raises Permanent with the last it said."""
+        for state in self.work.runtime.ps(project.id):
+            if state.service == f"release-{hash}" and state.state == "exited":
+                said = [line for line in self._log(project).read().text.splitlines() if line.startswith(f"[app] release-{hash} | ")]
+                last = said[-1].partition(" | ")[2] if said else reason
+                self._end_server(project, hash)
+                raise Permanent(f"The new version's server ended with exit code {state.exit_code}: {last}. What was live stays so.")
+
+    def _is_live(self, project: ProjectView, hash: str) -> bool:
+        row = Project.get_by_id(project.id)
+        return bool(self.stacks.layout(project.id).live() == hash == row.production_hash and row.production_started_at)
+
+    def _switch(self, context: JobContext, project: ProjectView, hash: str) -> None:
+        """From one moment to the next. The link first, since it is the truth; the row follows, also after a kill in between."""
+        layout, ports = self.stacks.layout(project.id), self._ports(project, hash)
+        layout.switch(hash)
+        faults.point("production.switched")
+        if self.stacks.configure(project, ports, self._upstream(project, hash)) and (command := self.stacks.reload(project.id)):
+            done = self.work.runtime.exec(project.id, WEB, command, timeout_s=10)
+            if done.exit_code:
+                raise Unavailable(f"The web server did not read its configuration: {done.output.strip()[-300:]}")
+        now = self.work.clock.now_ms()
+        self.productions.record(project.id, production_hash=hash, production_started_at=now, production_error=None)
+        context.log(f"{hash} is live")
+
+    def _let_go(self, context: JobContext, project: ProjectView, hash: str) -> None:
+        """Give requests to old servers time to end, then stop those; remove what is too old. The job ends with it."""
+        old = {one.service for one in self.work.runtime.ps(project.id) if one.service.startswith("release-")} - {f"release-{hash}"}
+        since = Project.get_by_id(project.id).production_started_at or 0
+        wait = since + round(self.work.settings.drain_s * 1000) - self.work.clock.now_ms()
+        if old and wait > 0:
+            context.reschedule(min(wait, 1000))
+        if old:
+            self.work.runtime.down(project.id, old)
+            for service in old:
+                release(project.id, service)
+        self._prune(project, hash)
+        with context.finishing():
+            pass
+
+    def _prune(self, project: ProjectView, live: str) -> None:
+        layout, releases = self.stacks.layout(project.id), self.productions.releases
+        kept = releases.kept(project.id)
+        keep = {live, layout.before(), *[one.hash for one in kept[: self.work.settings.keep_releases]]}
+        for one in kept:
+            if one.hash not in keep:
+                releases.pruned(project.id, one.hash)
+                with contextlib.suppress(DoceError, OSError):
+                    remove_tree(layout.release(one.hash))
+
+    def _end_server(self, project: ProjectView, hash: str) -> None:
+        if self.stacks.layout(project.id).live() != hash:
+            self.work.runtime.down(project.id, {f"release-{hash}"})
+            release(project.id, f"release-{hash}")
+
+    # production.rollback, production.stop
+
+    def rollback(self, context: JobContext, payload: ProductionRollback) -> None:
+        """As start and waitReady, at once when the version answers at once."""
+        project, hash = self.work.store.get(payload.project_id), payload.production_hash
+        if not self._is_live(project, hash):
+            self._serve(context, project, hash)
+            until = self.work.clock.monotonic() + AT_ONCE_MS / 1000
+            while (reason := self._look(project, hash)) and self.work.clock.monotonic() < until:
+                self._check_alive(project, hash, reason)
+                if context.cancelled.wait(0.05):
+                    context.throw_if_cancel_requested()
+            if reason:
+                with context.finishing():
+                    wait = ProductionWaitReady(project_id=project.id, production_hash=hash, started_at=self.work.clock.now_ms())
+                    enqueue(wait, user_id=context.job.user_id, clock=self.work.clock)
+                return
+            self._switch(context, project, hash)
+        self._let_go(context, project, hash)
+
+    def stop(self, context: JobContext, payload: ProductionStop) -> None:
+        """Nothing is served any more. Port and versions stay."""
+        project = self.work.store.get(payload.project_id)
+        served = {one.service for one in self.work.runtime.ps(project.id) if one.service == WEB or one.service.startswith("release-")}
+        self.work.runtime.down(project.id, served)
+        faults.point("production.stopped")
+        with context.finishing():
+            self.productions.record(project.id, production_started_at=None, production_error=None)
+
+    def failed(self, job: Job, error: str) -> None:
+        """The pipeline ends here; what is live is as it was."""
+        if job.project_id and self.work.store.exists(job.project_id):
+            self.productions.record(job.project_id, production_error=error)
+
+    def cancelled(self, job: Job) -> None:
+        if job.project_id and self.work.store.exists(job.project_id):
+            self.productions.tell(job.project_id)
+
+
+def _every(count: int, call: Callable[[], None]) -> Callable[[], None]:
+    """`call` once in `count` times."""
+    passed = 0
+
+    def sometimes() -> None:
+        nonlocal passed
+        passed += 1
+        if passed % count == 0:
+            call()
+
+    return sometimes
+
+
+def _last(lines: list[str]) -> str:
+    telling = [line for line in lines if any(word in line.lower() for word in ("error", "cannot", "failed", "not found"))] or lines
+    return f"Its log says: {telling[-1].strip()[:300]}" if telling else ""
