@@ -11,9 +11,9 @@ from doce.actions.jobs import JobLines, JobView, QueueState
 from doce.actions.looking import Condition, LogTail, ProjectUsage, SpentView
 from doce.actions.projects import TemplateList
 from doce.actions.settings import SettingList
+from doce.productions.deployments import ProductionView
 from doce.projects.assets import AssetView
 from doce.projects.files import FileContent, FileEntry
-from doce.productions.deployments import ProductionView
 from doce.projects.views import Page, ProjectView, PromptView
 from doce.upkeep.monitor import MonitorView, ProjectUse, ServiceUse
 

@@ -187,7 +187,10 @@ class Productions:
 
     def _snapshot(self, project: ProjectView) -> str:
         """The last commit. While the agent works that is the one before its turn: never half-written files."""
-        history = History(Layout((self._settings.projects / project.id).absolute()), self._path)
+        layout = Layout((self._settings.projects / project.id).absolute())
+        if not (layout.history / "HEAD").exists():
+            raise Conflict(f"{project.name} has no files yet.", hint="Wait until it is made.")
+        history = History(layout, self._path)
         # Between turns people may have changed files; in one, only what was kept counts.
         commit = None if project.agent == "working" else history.commit("Before a deploy")
         commit = commit or history.head()

@@ -37,6 +37,7 @@ from doce.queue.types import (
     ProjectCreate,
     ProjectDelete,
 )
+from doce.upkeep.production import mend_production
 from doce.upkeep.shift import Shift
 from doce.upkeep.tending import SERVICES, Tending, interrupt
 
@@ -153,6 +154,9 @@ class Reconciler:
             if not self._busy(project_id) and (mend := self._mend(self._work.store.get(project_id))):
                 logger.info("mending by %s", mend.type.value, extra={"project_status": project.status.value})
                 enqueue(mend, clock=self._clock)
+            if project.status is not ProjectStatus.DELETING and (start := mend_production(self._work, project)):
+                logger.info("what was deployed is not served; starting it")
+                enqueue(start, clock=self._clock)
 
     def _busy(self, project_id: str) -> bool:
         """A job works on its preview or agent. A deployment, which takes long, is nobody's reason to wait."""

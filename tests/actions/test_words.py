@@ -245,6 +245,8 @@ def test_every_answer_in_words(ada: Chat) -> None:
         "restart teahouse-page": "teahouse-page · stopping",
         "usage teahouse-page": "Nothing has been used yet.",
         "logs teahouse-page": "The log is empty.",
+        "versions teahouse-page": "stopped · nothing is live",
+        "undeploy teahouse-page": "stopped · nothing is live",
         "stop cats": "Stopping Cats",
         "halt cats": "cats · ",
         "delete teahouse-page": "teahouse-page · deleting",
@@ -257,7 +259,9 @@ def test_every_answer_in_words(ada: Chat) -> None:
         assert secret not in said.text
         assert said.data is not None
     typed = {one.name for one in actions().values() if one.words}
-    assert typed - done == {"words.say", "permissions.answer", "projects.duplicate", "monitor.show"}
+    assert typed - done == {
+        "words.say", "permissions.answer", "projects.duplicate", "productions.deploy", "productions.rollback", "monitor.show"
+    }  # fmt: skip
     assert ada.house.services.projects.exists(project.id)
 
 

@@ -9,6 +9,9 @@ from typing import Any
 from doce.clock import ManualClock
 from doce.db.models import Project
 from doce.errors import Unavailable
+from doce.productions.deployments import Productions
+from doce.productions.releases import Releases
+from doce.productions.stack import ProductionStacks
 from doce.projects.prompts import PromptStore
 from doce.projects.requests import Requests
 from doce.projects.status import ProjectStatus
@@ -99,6 +102,8 @@ class Scene:
         self.work = Work(
             settings=self.settings, clock=self.clock, runtime=self.runtime, stacks=None, store=self.store, prompts=self.prompts,
             tokens=None, tools=None, name_project=lambda *a: None, path="",
+            productions=Productions(self.settings, self.clock, Releases(self.clock), path=""),
+            production_stacks=ProductionStacks(self.settings, isolates=False, path=""),
         )  # type: ignore[arg-type]  # fmt: skip
 
     def project(self, status: ProjectStatus = ProjectStatus.RUNNING, *, slug: str = "tea", **columns: Any) -> ProjectView:

@@ -26,13 +26,15 @@ from doce.events.writer import EventWriter, Pending
 from doce.llm.catalog import Catalog
 from doce.llm.providers import Providers
 from doce.presence.presence import Presence
+from doce.productions.deployments import Productions
+from doce.productions.releases import Releases
 from doce.projects.arrivals import Arrivals
 from doce.projects.incoming import Incoming
 from doce.projects.lifecycle import Projects
 from doce.projects.prompts import PromptStore
 from doce.projects.requests import Requests
 from doce.projects.store import ProjectStore
-from doce.settings import Settings
+from doce.settings import Settings, machine_path
 from doce.transport import Listener, listen
 from doce.upkeep.monitor import Monitor
 from doce.web.routes import application
@@ -109,6 +111,7 @@ def make_services(settings: Settings, clock: ManualClock, agent: PlayedAgent) ->
         presence=Presence(clock, store=store, stale_s=settings.viewer_stale_s, ready=lambda project: {}),
         monitor=Monitor(settings, clock, runtime=PlayedRuntime()),
         agent=lambda project: agent,  # type: ignore[arg-type,return-value]
+        productions=Productions(settings, clock, Releases(clock), path=machine_path()),
     )
 
 

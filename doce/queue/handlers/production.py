@@ -20,10 +20,10 @@ from doce.productions import digest, snapshot
 from doce.productions.deployments import Productions
 from doce.productions.stack import BUILD, WEB, Ports, ProductionStacks
 from doce.projects import templates
+from doce.projects.removal import remove_tree
 from doce.projects.views import ProjectView
 from doce.queue.context import JobContext
 from doce.queue.enqueue import enqueue
-from doce.queue.handlers.project import remove_tree
 from doce.queue.handlers.work import Work
 from doce.queue.interrupts import Cancelled, Permanent
 from doce.queue.types import Job, ProductionBuild, ProductionRollback, ProductionStart, ProductionStop, ProductionWaitReady
