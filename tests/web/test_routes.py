@@ -71,6 +71,7 @@ ROUTES: dict[str, tuple[str, dict[str, Any] | None, int, int]] = {
     "assets.download": ("P", None, 200, 200),
     "assets.rename": ("P", {"newName": "other.txt"}, 200, 200),
     "assets.delete": ("P", None, 200, 200),
+    "monitor.show": ("", None, 200, 200),
     "presence.touch": ("P", {"viewerId": "tab-1"}, 200, 200),
     "projects.events": ("P", None, 200, 200),
     "account.usage": ("", None, 200, 200),
