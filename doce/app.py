@@ -68,6 +68,7 @@ from doce.stacks.runtime import Runtime
 from doce.testing import faults
 from doce.toolchain import Toolchain
 from doce.transport import Listener, listen
+from doce.upkeep.disk import DiskWatch
 from doce.upkeep.keeper import RelayKeeper
 from doce.upkeep.monitor import Monitor
 from doce.upkeep.reaper import Reaper
@@ -281,9 +282,11 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
         stack.callback(parts.runtime.watch(lambda project_id, _service: reconciler.wake(project_id)))
         reconciler.start()
         stack.push_async_callback(asyncio.to_thread, reconciler.stop)
-        for rounds in _rounds(parts):
+        disk = DiskWatch(parts.work)
+        for rounds in _rounds(parts, disk):
             rounds.start()
             stack.push_async_callback(asyncio.to_thread, rounds.stop)
+        stack.callback(disk.stop)
         parts.services.presence.start()
         stack.push_async_callback(asyncio.to_thread, parts.services.presence.stop)
         if worker:
@@ -293,7 +296,7 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
         yield
 
 
-def _rounds(parts: Parts) -> list[Rounds]:
+def _rounds(parts: Parts, disk: DiskWatch) -> list[Rounds]:
     """What is looked at again and again, by one process of several."""
     settings, work = parts.settings, parts.work
 
@@ -302,7 +305,7 @@ def _rounds(parts: Parts) -> list[Rounds]:
         return Rounds(name, look, every_s=every_s, shift=shift)
 
     reaper = Reaper(settings, work.clock, store=work.store, requests=parts.services.requests)
-    return [rounds("reaper", reaper.look, settings.reap_s)]
+    return [rounds("reaper", reaper.look, settings.reap_s), rounds("disk watch", disk.look, settings.disk_s)]
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -66,6 +66,10 @@ class Settings(BaseModel):
     min_free_mb: int = Field(
         1024, ge=0, description="Free disk (MiB) below which agents are stopped and nothing is started.", json_schema_extra=CHANGEABLE
     )
+    project_disk: int = Field(
+        5120, ge=0, description="Disk (MiB) that a project may take; above it its agent is stopped. 0: any.", json_schema_extra=CHANGEABLE
+    )
+    disk_s: float = Field(5, gt=0, description="How often free disk is looked at (seconds); a project is measured every minute.")
     lease_s: float = Field(60, gt=0, description="How long a running job is believed alive without a sign (seconds).")
     heartbeat_s: float = Field(5, gt=0, description="How often a running job gives a sign (seconds).")
     job_history_days: int = Field(7, ge=1, description="Days after which finished jobs are removed.")

@@ -8,7 +8,9 @@ from typing import Any
 import click
 from click.shell_completion import get_completion_class
 from pydantic import SecretStr
+from pydantic.alias_generators import to_camel
 
+from doce.cli.group import Subwords
 from doce.cli.screen import put_json, screen
 from doce.settings import PREFIX, Settings, load
 
@@ -34,10 +36,13 @@ def doctor(as_json: bool) -> int:
     return 0 if all(found.ok for found in findings) else 1
 
 
-@click.command()
+@click.group(cls=Subwords, invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def settings(as_json: bool) -> int:
-    """List the settings as `doce serve` would read them here."""
+@click.pass_context
+def settings(context: click.Context, as_json: bool) -> int | None:
+    """List the settings as `doce serve` would read them here; `set` and `now` ask the doce that runs."""
+    if context.invoked_subcommand:
+        return None
     found = load()
     fields = {name: field for name, field in Settings.model_fields.items() if name != "fault"}
     if as_json:
@@ -49,6 +54,51 @@ def settings(as_json: bool) -> int:
         shown.line(f"{PREFIX}{name.upper()}={_shown(value)}", "bold" if value != field.default else "")
         shown.line(f"    {field.description}", "dim")
     return 0
+
+
+@settings.command(
+    "set", epilog="\b\nExamples:\n  doce settings set template astro-starter\n  doce settings set model default    (as doce was started)"
+)
+@click.argument("name")
+@click.argument("value")
+def change(name: str, value: str) -> int:
+    """Change a setting of the doce that runs, at once; `default` goes back to what it was started with."""
+    from doce.client import Doce
+
+    field = name.lower().removeprefix(PREFIX.lower()).replace("-", "_")
+    with Doce() as doce:
+        doce.change_settings(**{to_camel(field): None if value == "default" else _typed(value)})
+    click.echo(f"{field} is {'as doce was started' if value == 'default' else value}.")
+    return 0
+
+
+@settings.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def now(as_json: bool) -> int:
+    """List the settings of the doce that runs, and which of them can be changed."""
+    from doce.client import Doce
+
+    with Doce() as doce:
+        items = doce.settings()["items"]
+    if as_json:
+        put_json(items)
+        return 0
+    shown = screen()
+    for one in items:
+        mark = " (changed)" if one["changed"] else " (can be changed)" if one["changeable"] else ""
+        shown.line(f"{one['name']}={one['value']}{mark}", "bold" if one["changed"] else "")
+    return 0
+
+
+def _typed(text: str) -> str | int | float:
+    """A number where it is one: what doce takes at its type."""
+    try:
+        return int(text)
+    except ValueError:
+        try:
+            return float(text)
+        except ValueError:
+            return text
 
 
 def _json(value: Any) -> Any:

@@ -6,6 +6,7 @@ the files over by a rename. Killed anywhere in between, there is either no proje
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -139,6 +140,15 @@ def take_over(incoming: Incoming, project_id: str, layout: Layout) -> bool:
     if layout.workspace.exists() or not laid_out.is_dir():
         return False
     layout.root.mkdir(parents=True, exist_ok=True)
-    shutil.move(laid_out, layout.workspace)
+    try:
+        laid_out.rename(layout.workspace)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # Another disk: copied beside its place first, so that a killed copy is never taken for a workspace.
+        half = layout.root / ".workspace.new"
+        shutil.rmtree(half, ignore_errors=True)
+        shutil.copytree(laid_out, half, symlinks=True)
+        half.rename(layout.workspace)
     incoming.forget(project_id)
     return True

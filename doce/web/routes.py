@@ -90,6 +90,7 @@ class Office:
         given = understand(chosen, values_of(chosen, request, {}))
         call: Call = await self.do(admit, chosen, self.services, person, given, request_id=request.state.request_id)
         assert chosen.takes
+        await self.do(self.services.projects.check_disk)
         received = await self.receiving.receive(request, chosen.takes)
         return await self.do(_use, chosen, call, given, received)
 

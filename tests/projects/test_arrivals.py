@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -244,6 +245,25 @@ def test_an_import_is_a_project_whose_job_takes_the_files_over(office: Office, a
     assert (layout.workspace / "public" / "index.html").read_text() == "<h1>Mine</h1>"
     assert not take_over(incoming, project.id, layout), "again, after a crash"
     assert list(incoming.folder.iterdir()) == []
+
+
+def test_files_on_another_disk_are_taken_over_whole(
+    office: Office, arrivals: Arrivals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = arrivals.unpacked(office.owner, given(tmp_path, {"package.json": b"{}", "public/a.html": b"x"}))
+    layout, incoming, rename = office.projects.layout(project.id), Incoming(office.settings), Path.rename
+
+    def across(self: Path, target: Path) -> Path:
+        if incoming.folder in self.parents:
+            raise OSError(errno.EXDEV, "another disk")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", across)
+    layout.root.mkdir(parents=True)
+    (layout.root / ".workspace.new").mkdir()
+    (layout.root / ".workspace.new" / "half").write_text("of a killed copy")
+    assert take_over(incoming, project.id, layout)
+    assert {path.name for path in layout.workspace.rglob("*") if path.is_file()} == {"package.json", "a.html"}
 
 
 def test_an_import_that_is_refused_leaves_nothing(office: Office, arrivals: Arrivals, tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ ROUTES: dict[str, tuple[str, dict[str, Any] | None, int, int]] = {
     "productions.deploy": ("P", None, 409, 409),
     "productions.rollback": ("P", None, 409, 409),
     "productions.stop": ("P", None, 202, 202),
+    "monitor.show": ("", None, 200, 200),
     "presence.touch": ("P", {"viewerId": "tab-1"}, 200, 200),
     "projects.events": ("P", None, 200, 200),
     "account.usage": ("", None, 200, 200),

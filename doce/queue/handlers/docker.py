@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from dataclasses import replace
 
+from doce.db import choices
 from doce.errors import DoceError, Unavailable
 from doce.health import ready
 from doce.ports import PortTaken, move, reserve
@@ -32,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 #: First and longest pause between two looks at a project that starts.
 FIRST_LOOK_MS, LAST_LOOK_MS = 100, 1000
+MIB = 1024 * 1024
 #: Longest pause between two looks for an engine that is away.
 LAST_ENGINE_LOOK_MS = 5_000
 
@@ -58,6 +61,7 @@ def compose_up(work: Work, context: JobContext, payload: DockerComposeUp | Docke
     work.tools.prepare(project.template, layout, step)
     project = _with_ports(work, project)
     step("starting services")
+    _check_disk(work)
     _await_engine(work, context, project)
     work.tokens.grant(project.id)
     try:
@@ -72,6 +76,12 @@ def compose_up(work: Work, context: JobContext, payload: DockerComposeUp | Docke
     with context.finishing():
         work.store.set_status(project.id, ProjectStatus.STARTING, step="waiting for preview and agent")
         enqueue(DockerWaitReady(project_id=project.id, started_at=work.clock.now_ms()), user_id=context.job.user_id, clock=work.clock)
+
+
+def _check_disk(work: Work) -> None:
+    free, least = shutil.disk_usage(work.settings.data).free // MIB, choices.current(work.settings, "min_free_mb")
+    if free < least:
+        raise Permanent(f"The disk of this machine is almost full: {free:,} MiB are free, {least:,} are needed. Nothing was started.")
 
 
 def _await_engine(work: Work, context: JobContext, project: ProjectView) -> None:
