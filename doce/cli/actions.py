@@ -38,6 +38,8 @@ EXAMPLES = {
     "chat": ('chat ceramic "make it dark"', 'chat ceramic "use this logo" --attach logo.svg'),
     "list": ("list", "list --json | jq -r .items[].slug"),
     "open": ("open ceramic",),
+    "deploy": ("deploy ceramic", "deploy ceramic --no-follow --json"),
+    "rollback": ("rollback ceramic", "rollback ceramic v2"),
     "stop": ("stop ceramic",),
     "delete": ("delete ceramic", "delete ceramic --yes"),
     "jobs": ("jobs --state failed", "jobs cancel 12", "jobs retry 12"),

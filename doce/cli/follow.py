@@ -12,14 +12,16 @@ import click
 
 from doce.cli.asking import Asking
 from doce.cli.printable import printable
-from doce.cli.screen import Nowhere, put_json, screen
+from doce.cli.screen import Nowhere, Screen, put_json, screen
 from doce.cli.watch import Turn, Watch
 from doce.client import Doce, Event
 
 #: Actions that a project settles after, and the state it is in then.
 SETTLED = {"projects.start": "running", "projects.restart": "running", "projects.halt": "stopped", "projects.delete": "deleted"}
+#: Actions that a deployment settles after, and what it is then when all went well.
+DEPLOYED = {"productions.deploy": "running", "productions.rollback": "running", "productions.stop": "stopped"}
 #: Actions whose work can be watched.
-FOLLOWED = {"projects.create", "prompts.add", *SETTLED}
+FOLLOWED = {"projects.create", "prompts.add", *SETTLED, *DEPLOYED}
 FOLLOW = click.Option(
     ["-f/-d", "--follow/--no-follow", "follow_it"],
     default=None,
@@ -42,6 +44,8 @@ def work(doce: Doce, action: str, answer: dict[str, Any], *, follow_it: bool | N
     follow_it = sys.stdout.isatty() and not as_json if follow_it is None else follow_it
     if action in SETTLED:
         return _settle(doce, answer, SETTLED[action], follow_it=follow_it, as_json=as_json)
+    if action in DEPLOYED:
+        return _deployed(doce, action, answer, follow_it=follow_it, as_json=as_json)
     made = action == "projects.create"
     project = answer if made else doce.project(answer["projectId"])
     name = str(project["slug"])
@@ -90,6 +94,43 @@ def _settle(doce: Doce, project: dict[str, Any], wanted: str, *, follow_it: bool
                 watch.screen.line(f"{name} is {wanted}.")
                 return 0
     return 1
+
+
+def _deployed(doce: Doce, action: str, answer: dict[str, Any], *, follow_it: bool, as_json: bool) -> int:
+    """Watch a deployment until it is as it was asked to be, line by line while it builds; 1 when it fails."""
+    wanted, builds = DEPLOYED[action], action == "productions.deploy"
+    project = doce.project(answer["projectId"])
+    name, tell = str(project["slug"]), Nowhere() if as_json else screen()
+    if as_json:
+        put_json(answer)
+    if not follow_it:
+        tell.line(f"{name}: {answer['status']}. `doce versions {name}` shows how it goes on.")
+        return 0
+    with leaving(name), contextlib.closing(doce.events(str(project["id"]), after=answer["seq"])) as stream:
+        # The other jobs of a deployment go on after it is live, until old visitors have left.
+        if builds and answer["activeJob"]:
+            _told_by_job(doce, answer["activeJob"], tell, as_json=as_json)
+        for event in stream:
+            if event.type != "production.status":
+                continue
+            if as_json:
+                put_json(event.envelope())
+            said = event.payload
+            if said["status"] == "failed":
+                tell.line(f"✗ {said.get('error')}", "red")
+                return 1
+            if said["status"] == wanted:
+                tell.line(f"✓ {name} is live: {said['url']}" if said.get("url") else f"✓ {name} is not served any more.", "green")
+                return 0
+    return 1
+
+
+def _told_by_job(doce: Doce, job: int, tell: Screen, *, as_json: bool) -> None:
+    """What the first job of a deployment writes, to its end."""
+    with contextlib.closing(doce.follow_job(job)) as news:
+        for one in news:
+            if one.line is not None:
+                put_json({"job": job, "line": one.line["message"]}) if as_json else tell.line(str(one.line["message"]), "dim")
 
 
 def code(turn: Turn | None) -> int:

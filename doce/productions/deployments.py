@@ -40,6 +40,7 @@ class ProductionStatus(StrEnum):
 class ProductionView(View):
     """A project's deployment. `url` and `hash` tell what is live, also while a new version is built or after it failed."""
 
+    project_id: str
     status: ProductionStatus
     url: str | None
     port: int | None
@@ -51,6 +52,8 @@ class ProductionView(View):
     started_at: int | None
     #: the job that works on it now
     active_job: int | None
+    #: the project's last event when this was looked at: what follows is in the log after it
+    seq: int
     releases: list[ReleaseView]
 
 
@@ -73,6 +76,8 @@ class Productions:
         served = row.production_started_at is not None and live is not None
         found = self.releases.all(project_id, live)
         return ProductionView(
+            project_id=project_id,
+            seq=events.last_seq(project_id),
             status=self._status(row, active, served),
             url=addresses.site_url(self._settings, row.production_port) if served and row.production_port else None,
             port=row.production_port,
@@ -97,8 +102,7 @@ class Productions:
         if job.type not in (JobType.PRODUCTION_WAIT_READY, JobType.PRODUCTION_ROLLBACK) or row is None:
             return False
         hash = job.values().get("productionHash")
-        started = row.production_started_at
-        return bool(started and hash == row.production_hash == self.layout(row.id).live() and (job.started_at or job.created_at) <= started)
+        return bool(row.production_started_at and hash == row.production_hash == self.layout(row.id).live())
 
     def _status(self, row: Project, active: Job | None, served: bool) -> ProductionStatus:
         if active is not None:

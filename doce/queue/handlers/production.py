@@ -241,6 +241,9 @@ class Production:
                 self._check_alive(project, hash, reason)
                 context.reschedule(max(FIRST_LOOK_MS, min(LAST_LOOK_MS, elapsed // 5)))
             self._switch(context, project, hash)
+        elif context.job.polls == 0:
+            # The same files again: whoever asked is told that they are live.
+            self.productions.record(project.id, production_error=None)
         self._let_go(context, project, hash)
 
     def _look(self, project: ProjectView, hash: str) -> str:
@@ -326,6 +329,8 @@ class Production:
                     enqueue(wait, user_id=context.job.user_id, clock=self.work.clock)
                 return
             self._switch(context, project, hash)
+        elif context.job.polls == 0:
+            self.productions.record(project.id, production_error=None)
         self._let_go(context, project, hash)
 
     def stop(self, context: JobContext, payload: ProductionStop) -> None:
