@@ -60,7 +60,7 @@ class Settings(BaseModel):
     production_ports: tuple[int, int] = Field((43000, 43999), description="First and last port given to deployed sites.")
     build_timeout_s: float = Field(600, gt=0, description="How long a build may take (seconds).")
     drain_s: float = Field(30, ge=0, description="How long open requests get before an old server is stopped (seconds).")
-    keep_releases: int = Field(5, ge=2, description="How many versions of a deployed site are kept.")
+    keep_releases: int = Field(5, ge=2, description="How many versions of a deployed site are kept.", json_schema_extra=CHANGEABLE)
     opencode_ports: tuple[int, int] = Field((42000, 42999), description="First and last port given to coding agents.")
     ready_timeout_s: float = Field(300, gt=0, description="How long a project may take to become ready (seconds).")
     min_free_mb: int = Field(

@@ -32,6 +32,8 @@ class Recipe:
     settings: Settings
     instance: str
     uid: int
+    #: Shown as ``/etc/passwd``, where the images do not know the user; see `doce.docker.ownership.known`.
+    passwd: Path | None = None
 
     def of(self, stack: Stack, service: Service, image: str, network: str) -> dict[str, Any]:
         """The arguments of docker-py's `containers.create`."""
@@ -47,7 +49,10 @@ class Recipe:
             "working_dir": str(service.folder or stack.workspace),
             "user": f"{self.uid}:{self.uid}",
             "environment": self._environment(stack, service),
-            "volumes": {str(one.source): {"bind": one.target, "mode": "ro" if one.read_only else "rw"} for one in mounts(stack, service)},
+            "volumes": {
+                str(one.source): {"bind": one.target, "mode": "ro" if one.read_only else "rw"}
+                for one in (*mounts(stack, service), *([Mount(self.passwd, "/etc/passwd")] if self.passwd else []))
+            },
             "ports": self._ports(service),
             "network": network,
             "extra_hosts": {HOST: "host-gateway"},

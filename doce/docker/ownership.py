@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-#: Whom containers run as when the data folder is root's.
+#: Whom containers run as when the data folder is root's: the user that doce's images and Node's own have.
 FALLBACK = 1000
 #: Deepest folder that is looked at: doce itself writes nothing as deep, and an agent nests folders without end.
 MAX_DEPTH = 48
@@ -19,6 +19,21 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 def container_user(data: Path, wanted: int | None) -> int:
     """The user id of every container: the setting, else the owner of the data folder, never root."""
     return wanted or data.stat().st_uid or FALLBACK
+
+
+def known(uid: int, data: Path) -> Path | None:
+    """A list of users with `uid` in it, for images that do not have it; None where they do.
+
+    Programs that ask for their user's name (Node's `os.userInfo`) fail for a number without one.
+    """
+    if uid == FALLBACK:
+        return None
+    path = data.absolute() / "passwd"
+    half = path.with_name(".passwd.new")
+    half.write_text(f"root:x:0:0:root:/root:/usr/sbin/nologin\ndoce:x:{uid}:{uid}:doce:/tmp:/bin/bash\n", encoding="ascii")
+    half.chmod(0o644)
+    half.replace(path)
+    return path
 
 
 def give(folder: Path, uid: int) -> None:

@@ -20,7 +20,7 @@ from doce.docker.engine import Engine, answering
 from doce.docker.images import Images
 from doce.docker.network import Networks
 from doce.docker.output import Follower
-from doce.docker.ownership import container_user, give
+from doce.docker.ownership import container_user, give, known
 from doce.docker.watcher import Watcher
 from doce.errors import Conflict, NotFound, Unavailable
 from doce.ports import PortTaken, is_free
@@ -52,7 +52,8 @@ class DockerRuntime:
         self._images = images
         self._instance = instance
         self._root = settings.data.absolute() / "projects"
-        self._recipe = Recipe(settings, instance, container_user(settings.data, settings.container_uid))
+        uid = container_user(settings.data, settings.container_uid)
+        self._recipe = Recipe(settings, instance, uid, known(uid, settings.data))
         self._networks = Networks(engine, instance, settings.container_network)
         self._lock = threading.Lock()
         self._meter = Meter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import difflib
 import logging
 import threading
@@ -61,7 +62,8 @@ class Catalog:
         self._settings = settings
         self._clock = clock
         self._lists: dict[str, tuple[int, list[Model]]] = {}
-        self._lock = threading.Lock()
+        #: One a provider: a slow one holds up nobody who asks another.
+        self._locks: collections.defaultdict[str, threading.Lock] = collections.defaultdict(threading.Lock)
         #: What an admin has set up, see `Providers`; of one name it is this that holds, not the environment's.
         self.stored: Callable[[], list[Provider]] = list
 
@@ -76,7 +78,7 @@ class Catalog:
 
     def forget(self, name: str) -> None:
         """The list of this provider's models is asked for anew."""
-        with self._lock:
+        with self._locks[name]:
             self._lists.pop(name, None)
 
     def models(self) -> list[Model]:
@@ -117,7 +119,7 @@ class Catalog:
         )
 
     def _listed(self, provider: Provider) -> list[Model]:
-        with self._lock:
+        with self._locks[provider.name]:
             at, models = self._lists.get(provider.name, (-FRESH_MS, []))
             if self._clock.now_ms() - at < FRESH_MS:
                 return models

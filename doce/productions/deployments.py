@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from doce import addresses
 from doce.clock import Clock
+from doce.db.choices import current
 from doce.db.connection import database
 from doce.db.models import Project
 from doce.errors import Conflict, Unavailable
@@ -121,9 +122,10 @@ class Productions:
             raise Conflict(f"{project.name} is {project.status.value}; there is nothing to deploy yet.", hint="Wait until it runs.")
         self._refuse_while_busy(project)
         free = shutil.disk_usage(self._settings.data).free // (1024 * 1024)
-        if free < self._settings.min_free_mb:
+        needed = current(self._settings, "min_free_mb")
+        if free < needed:
             raise Unavailable(
-                f"The disk is almost full: {free} MiB are free, {self._settings.min_free_mb} are needed. What is live stays so.",
+                f"The disk is almost full: {free} MiB are free, {needed} are needed. What is live stays so.",
                 hint="Free some disk space, then deploy again.",
             )
         commit = self._snapshot(project)

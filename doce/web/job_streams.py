@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,8 +25,8 @@ from doce.web.sse import CHECK_S, CONNECTED, KEEP_ALIVE, Stream, cursor, follows
 
 #: How often a stream looks by itself, seconds: another process may have written.
 LOOK_S = 1.0
-#: Least time between two looks, seconds: in a flood of events each look finds more.
-REST_S = 0.05
+#: Least time between two looks, seconds, and for each open stream: in a flood of events each look finds more.
+REST_S, REST_EACH_S, MAX_REST_S = 0.05, 0.005, 1.0
 LINES = 500
 #: Events looked through at once for changes of jobs.
 STRETCH = 10_000
@@ -64,6 +64,7 @@ class JobStreams:
     def __init__(self, services: Services, do: Callable[..., Awaitable[Any]]) -> None:
         self._services = services
         self._do = do
+        self._open = 0
 
     async def one(self, request: Request) -> Response:
         """GET /api/jobs/{job}/stream: what a job is (`job`) and writes (`job.line`), until it has ended."""
@@ -123,13 +124,21 @@ class JobStreams:
         async for chunk in self._told(request, person, look):
             yield chunk
 
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1
+
     async def _told(self, request: Request, person: Person, look: Callable[[], Awaitable[tuple[bytes, bool]]]) -> AsyncIterator[bytes]:
         """What `look` finds, again whenever something was written, until it says that it is over."""
         yield CONNECTED
         loop = asyncio.get_running_loop()
         checked = quiet_at = loop.time()
         keep_alive = self._services.settings.keepalive_s
-        with Rung() as rung:
+        with Rung() as rung, self._counted():
             while not self._services.feed.closed:
                 chunk, over = await look()
                 if chunk:
@@ -137,7 +146,7 @@ class JobStreams:
                     yield chunk
                 if over:
                     return
-                await asyncio.sleep(REST_S)
+                await asyncio.sleep(min(REST_S + self._open * REST_EACH_S, MAX_REST_S))
                 await rung.wait(min(LOOK_S, keep_alive))
                 if loop.time() - checked >= CHECK_S:
                     checked = loop.time()

@@ -164,6 +164,30 @@ def test_a_project_goes_out_and_comes_back_and_runs(tmp_path: Path, cache: Path)
         assert events[-1].type == "chat.prompt.completed"
 
 
+def test_an_import_survives_kill_9(tmp_path: Path, cache: Path) -> None:
+    """Answered, not yet begun, and killed: the project comes with its files; what else was arriving is gone."""
+    (tmp_path / "tea.zip").write_bytes(_zip({"public/index.html": b"<h1>Mine</h1>"}))
+    with house(tmp_path / "data", cache, DOCE_WORKERS="0") as made:
+        project = made.doce.import_project(tmp_path / "tea.zip", template="static")["id"]
+        incoming = tmp_path / "data" / "incoming"
+        assert [path.name for path in incoming.iterdir()] == [project]
+        (incoming / "prj_never").mkdir()
+        (incoming / "file-half").write_bytes(b"half an upload")
+        made.kill()
+        made.start(DOCE_WORKERS="4")
+        made.until(project, lambda event: event.type == "project.status" and event.payload["status"] == "running")
+        assert "<h1>Mine</h1>" in made.page(project)
+        assert list(incoming.iterdir()) == []
+
+
+def _zip(files: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return packed.getvalue()
+
+
 def doce_export(project: str) -> Any:
     from doce.client import calls
 

@@ -91,6 +91,10 @@ FORKS = (
 )
 
 
+#: Folders in folders, in a workspace.
+DIG = 'const fs = require("fs"); let n = 0;for (; n < 3000; n++) { fs.mkdirSync("d"); process.chdir("d"); }console.log("dug", n)'
+
+
 def left_of(client: Any, project: str) -> list[str]:
     label = {"label": f"{PROJECT}={project}"}
     return [one.name for one in client.containers.list(all=True, filters=label)] + [one.name for one in client.networks.list(filters=label)]
@@ -196,6 +200,37 @@ def test_an_agent_cannot_make_doce_run_anything(home: House, site: str, tmp_path
     assert httpx.get(f"{home.doce.project(site)['previewUrl']}passwd.txt", trust_env=False).status_code in (403, 404)
 
 
+def test_an_agent_cannot_reach_out_through_its_home(home: House, site: str) -> None:
+    """doce fills it before each start, and is root in most containers of its own."""
+    victims = [home.folder / "db.sqlite", home.folder / "secret.key"]
+    before = victims[1].read_bytes()
+    config = "$HOME/.config/opencode"
+    shell(home, site, f"rm -f {config}/package.json {config}/package-lock.json {config}/.gitignore; echo done")
+    shell(home, site, f"ln -s {victims[0]} {config}/package.json; ln -s {victims[1]} {config}/package-lock.json; echo done")
+    shell(home, site, f"ln -s {home.folder}/planted {config}/.gitignore; ls -la {config}")
+    prompt, _ = home.ask(site, "[[rehearse only: now doce keeps the workspace]]")
+    assert prompt["state"] == "completed"
+    home.doce.request("POST", f"/api/projects/{site}/restart")
+    home.until(site, lambda event: event.type == "project.status" and event.payload["status"] == "running", after=prompt["seq"])
+    assert victims[1].read_bytes() == before
+    assert victims[0].read_bytes().startswith(b"SQLite format 3")
+    assert not (home.folder / "planted").exists()
+    prompt, _ = home.ask(site, "[[rehearse only: still here]]")
+    assert prompt["state"] == "completed"
+
+
+def test_a_user_that_the_images_do_not_know(images: None, cache: Path, tmp_path: Path) -> None:
+    """As on a machine whose person is not the first one."""
+    with docked(tmp_path / "data", cache, DOCE_CONTAINER_UID="1234") as home:
+        site, _ = home.create("a tea shop with prices")
+        assert "Tea" in home.page(site)
+        said = shell(home, site, "id -u; whoami; node -p 'os.userInfo().username'")
+        assert said.split() == ["1234", "doce", "doce"]
+        assert (home.folder / "projects" / site / "workspace" / "public" / "index.html").stat().st_uid == 1234
+        home.doce.delete(site)
+        home.until(site, lambda event: event.type == "project.deleted", timeout_s=30)
+
+
 def test_an_agent_cannot_exhaust_the_machine(home: House, site: str) -> None:
     memory = shell(home, site, "node -e 'const a=[];for(;;)a.push(Buffer.alloc(5e7,1))' ; echo ended $?")
     assert "ended 0" not in memory
@@ -242,6 +277,9 @@ def test_stop_start_and_delete_leave_nothing_behind(home: House, site: str, clie
     home.doce.start(site)
     home.until(site, lambda event: event.type == "project.status" and event.payload["status"] == "running", after=after)
     assert "Lighthouse" in home.page(site)
+    # Folders deeper than any path: what would walk them by recursion could never remove the project.
+    dug = client.containers.get(container_name(site, "preview")).exec_run(["node", "-e", DIG])
+    assert dug.output.split() == [b"dug", b"3000"], dug.output
     home.doce.delete(site)
     home.until(site, lambda event: event.type == "project.deleted", timeout_s=30)
     assert left_of(client, site) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -256,3 +257,15 @@ def test_every_list_goes_by_pages(house: House) -> None:
     assert len(seen) == len(set(seen)) == 5
     assert "no longer there" in refused(house.http.get("/api/tokens?after=gone", headers=admin), 400)["message"]
     assert house.http.get("/api/templates?limit=1", headers=admin).json()["next"] == "astro-starter"
+
+
+def test_who_uses_a_changeable_setting_asks_what_it_is_now() -> None:
+    """A field that is marked and read from the settings would be changed by nobody."""
+    package = Path(providers_module.__file__).parent.parent
+    # Before doce runs, on the command line, and where the start value itself is shown.
+    reads_at_start = {"doctor.py", "demo/model.py", "demo/run.py"}
+    for name in choices.changeable():
+        sources = {path.relative_to(package).as_posix(): path.read_text("utf-8") for path in package.rglob("*.py")}
+        direct = {place for place, text in sources.items() if re.search(rf"settings\.{name}\b", text)}
+        assert direct <= reads_at_start, f"{name} is read from the settings in {direct - reads_at_start}"
+        assert any(f'"{name}")' in text and "current(" in text for text in sources.values()), f"nobody uses {name}"

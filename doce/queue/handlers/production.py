@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from doce.db.choices import current
 from doce.db.connection import database
 from doce.db.models import Project
 from doce.errors import BadRequest, DoceError, NotFound, Unavailable
@@ -299,7 +300,7 @@ class Production:
     def _prune(self, project: ProjectView, live: str) -> None:
         layout, releases = self.stacks.layout(project.id), self.productions.releases
         kept = releases.kept(project.id)
-        keep = {live, layout.before(), *[one.hash for one in kept[: self.work.settings.keep_releases]]}
+        keep = {live, layout.before(), *[one.hash for one in kept[: current(self.work.settings, "keep_releases")]]}
         for one in kept:
             if one.hash not in keep:
                 releases.pruned(project.id, one.hash)
