@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,27 @@ def test_nothing_in_a_hostile_workspace_runs(history: History, layout: Layout, t
 def test_without_git_it_says_what_to_do(layout: Layout, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="git is not installed"):
         History(layout, str(tmp_path / "empty")).begin()
+
+
+def test_two_that_keep_it_at_once_both_do(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "prj")
+    layout.workspace.mkdir(parents=True)
+    History(layout, machine_path()).begin()
+    failures: list[Exception] = []
+
+    def keep(number: int) -> None:
+        try:
+            for turn in range(5):
+                (layout.workspace / f"{number}.txt").write_text(f"{number} {turn}")
+                History(layout, machine_path()).commit(f"{number} {turn}")
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=keep, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    History(layout, machine_path()).commit("the last")
+    assert {path for path, _, _ in History(layout, machine_path()).changed(None)} >= {"0.txt", "1.txt", "2.txt"}

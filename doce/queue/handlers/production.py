@@ -36,8 +36,6 @@ logger = logging.getLogger(__name__)
 
 #: First and longest pause between two looks, ms.
 FIRST_LOOK_MS, LAST_LOOK_MS = 100, 1000
-#: How long a release may take to answer well, seconds.
-READY_S = 300
 #: How long a rollback waits for an answer in its first look, ms: the files are there, so is mostly the server.
 AT_ONCE_MS = 1500
 #: Lines of a build's output that a failure repeats.
@@ -235,9 +233,11 @@ class Production:
             elapsed = self.work.clock.now_ms() - payload.started_at
             reason = self._look(project, hash)
             if reason:
-                if elapsed > READY_S * 1000:
+                if elapsed > self.work.settings.ready_timeout_s * 1000:
                     self._end_server(project, hash)
-                    raise Permanent(f"The new version did not become healthy within {READY_S} s ({reason}). What was live stays so.")
+                    raise Permanent(
+                        f"The new version did not become healthy within {self.work.settings.ready_timeout_s:.0f} s ({reason}). What was live stays so."
+                    )
                 context.throw_if_cancel_requested()
                 self._check_alive(project, hash, reason)
                 context.reschedule(max(FIRST_LOOK_MS, min(LAST_LOOK_MS, elapsed // 5)))
