@@ -135,6 +135,8 @@ def bare_engine(project: str) -> float:
     client = docker.from_env()
     found = client.containers.list(all=True, filters={"label": f"dev.doce.project={project}"})
     assert len(found) >= 2, "where are the containers?"
+    # The agent first, as doce does.
+    found.sort(key=lambda container: str(container.labels.get("com.docker.compose.service")) != "opencode")
     made: list[Any] = []
     ports = []
     began = time.monotonic()

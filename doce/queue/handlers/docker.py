@@ -140,7 +140,7 @@ def wait_ready(work: Work, context: JobContext, payload: DockerWaitReady) -> Non
             f"{project.name} did not become ready in {work.settings.ready_timeout_s:.0f} s ({reasons}). {last_line(work, project)}"
         )
     work.store.set_status(project.id, ProjectStatus.STARTING, step=f"waiting for {' and '.join(SHOWN[name] for name in waiting)}")
-    context.reschedule(max(FIRST_LOOK_MS, min(LAST_LOOK_MS, elapsed // 5)))
+    context.reschedule(max(FIRST_LOOK_MS, min(LAST_LOOK_MS, elapsed // 12)))
 
 
 #: What people call the services.
