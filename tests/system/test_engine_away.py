@@ -16,6 +16,7 @@ from doce.client.reading import Event
 from doce.docker.compose import PROJECT
 from doce.docker.engine import Engine
 from doce.docker.images import Images
+from doce.docker.leftovers import remove_all
 from doce.errors import DoceError
 from doce.settings import Settings, machine_path
 from doce.toolchain import Toolchain
@@ -103,10 +104,19 @@ def door(cache: Path) -> Iterator[Door]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture
+def gone(tmp_path: Path) -> Iterator[None]:
+    """Nothing of it stays in the engine, however the test ends."""
+    yield
+    with contextlib.closing(Engine()) as engine:
+        remove_all(engine, tmp_path / "data")
+
+
 def waiting(event: Event) -> bool:
     return event.type == "project.status" and event.payload["status"] == "starting" and "does not answer" in (event.payload["step"] or "")
 
 
+@pytest.mark.usefixtures("gone")
 def test_an_engine_that_goes_away_is_waited_for_and_nothing_counts_as_running_meanwhile(tmp_path: Path, cache: Path, door: Door) -> None:
     tmp_path.chmod(0o755)
     settings = {"DOCE_RUNTIME": "docker", "DOCE_DOCKER_HOST": f"unix://{door.path}", "DOCE_RECONCILE_S": "1"}
