@@ -66,6 +66,10 @@ class Settings(BaseModel):
     min_free_mb: int = Field(
         1024, ge=0, description="Free disk (MiB) below which agents are stopped and nothing is started.", json_schema_extra=CHANGEABLE
     )
+    max_running: int = Field(
+        0, ge=0, description="Projects that run at once, the others wait; 0: as many as the memory of this machine takes.",
+        json_schema_extra=CHANGEABLE,
+    )  # fmt: skip
     project_disk: int = Field(
         5120, ge=0, description="Disk (MiB) that a project may take; above it its agent is stopped. 0: any.", json_schema_extra=CHANGEABLE
     )

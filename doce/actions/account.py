@@ -47,6 +47,10 @@ class TokenList(Page[TokenView]):
     """Tokens, newest first."""
 
 
+class ModelListing(Paging):
+    provider: str | None = Field(None, max_length=60, description="Only models of this provider.")
+
+
 class Health(View):
     ok: bool
     version: str
@@ -105,10 +109,10 @@ def revoke_token(call: Call, given: OfToken) -> Done:
     return Done(message="The token is revoked.")
 
 
-@action("models.list", input=Paging, output=ModelList, role="member", method="GET", path="/api/models", words=("models",))
-def list_models(call: Call, given: Paging) -> ModelList:
+@action("models.list", input=ModelListing, output=ModelList, role="member", method="GET", path="/api/models", words=("models",))
+def list_models(call: Call, given: ModelListing) -> ModelList:
     """List the models that agents can use here."""
-    found = call.services.catalog.models()
+    found = [one for one in call.services.catalog.models() if given.provider in (None, one.provider)]
     items = [ModelView(id=model.id, name=model.name, provider=model.provider, context=model.context) for model in found]
     page, following = cut(items, given, lambda one: one.id)
     return ModelList(items=page, next=following, default=call.services.projects.default_model())

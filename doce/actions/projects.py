@@ -10,7 +10,6 @@ from pydantic import Field
 from doce.actions.paging import Paging, cut
 from doce.actions.registry import Call, Done, Input, action
 from doce.errors import BadRequest, Conflict
-from doce.naming import MAX_NAME
 from doce.projects import templates
 from doce.projects.attachments import Upload
 from doce.projects.prompts import MAX_PROMPT
@@ -56,7 +55,7 @@ class Listing(Input):
 
 
 class Rename(OfProject):
-    name: str = Field(description="The new name.", examples=["Clay and Glaze"], json_schema_extra={"minLength": 1, "maxLength": MAX_NAME})
+    name: str = Field(description="The new name.", examples=["Clay and Glaze"], json_schema_extra={"minLength": 1})
 
 
 class ChangeModel(OfProject):

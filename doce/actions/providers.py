@@ -20,6 +20,8 @@ class ProviderView(View):
     source: Literal["stored", "environment", "built-in"]
     has_key: bool
     updated_at: int | None
+    #: why its models could not be listed lately
+    problem: str | None
 
 
 class OfProvider(Input):
@@ -42,7 +44,7 @@ class Tested(View):
 
 
 def _view(known: Known) -> ProviderView:
-    return ProviderView(name=known.name, base_url=known.base_url, source=known.source, has_key=known.has_key, updated_at=known.updated_at)
+    return ProviderView(**{name: getattr(known, name) for name in ProviderView.model_fields})
 
 
 @action("providers.list", input=Paging, output=Page[ProviderView], role="admin", method="GET", path="/api/providers")

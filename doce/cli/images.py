@@ -30,8 +30,9 @@ def build(name: str | None, anew: bool) -> int:
     found = _images()
     if name and name not in found.names:
         raise click.UsageError(f"There is no image {name!r}. There are {', '.join(found.names)}.")
-    tell = screen()
-    for one in [name] if name else found.names:
+    tell, wanted = screen(), [name] if name else list(found.names)
+    found.fetch_ahead(*wanted)
+    for one in wanted:
         if not found.build(one, tell.line, anew=anew):
             tell.line(f"✓ {found.tag(one)} is as it should be")
         else:

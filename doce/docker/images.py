@@ -10,8 +10,9 @@ import hashlib
 import json
 import platform
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 from doce.docker import debian
 from doce.docker.debian import Report, Root
 from doce.docker.engine import Engine, answering
-from doce.errors import Unavailable
+from doce.errors import DoceError, Unavailable
 from doce.settings import Settings
 from doce.toolchain import Toolchain, packages
 
@@ -123,6 +124,17 @@ class Images:
         with self._alone():
             return self._build(self._images[name], report, anew=anew)
 
+    def fetch_ahead(self, *names: str) -> None:
+        """Begin to fetch the npm packages of images that will be built, while Debian's are; who needs one then waits for it."""
+        missing = [self._images[name] for name in names if self._built_here(name) and not self.ready(name)]
+        for package in dict.fromkeys(package for image in missing for package in image.npm):
+            threading.Thread(target=self._fetch, args=(package,), name=f"doce-fetch-{package.name}", daemon=True).start()
+
+    def _fetch(self, package: packages.Package) -> None:
+        # Whoever needs it tries once more, and says why it cannot be had.
+        with suppress(DoceError):
+            self._toolchain.fetch(package)
+
     def list(self) -> list[Shown]:
         shown = []
         for name, image in self._images.items():
@@ -174,6 +186,7 @@ class Images:
         labels = self._found(image.tag)
         if not anew and labels is not None and labels.get(INPUTS) == image.inputs:
             return False
+        self.fetch_ahead(image.name)
         self._cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._cache) as folder:
             content = Path(folder) / "root.tar"

@@ -64,6 +64,8 @@ class Catalog:
         self._lists: dict[str, tuple[int, list[Model]]] = {}
         #: One a provider: a slow one holds up nobody who asks another.
         self._locks: collections.defaultdict[str, threading.Lock] = collections.defaultdict(threading.Lock)
+        #: Why a provider's list could not be had the last time it was asked for.
+        self.problems: dict[str, str] = {}
         #: What an admin has set up, see `Providers`; of one name it is this that holds, not the environment's.
         self.stored: Callable[[], list[Provider]] = list
 
@@ -80,6 +82,7 @@ class Catalog:
         """The list of this provider's models is asked for anew."""
         with self._locks[name]:
             self._lists.pop(name, None)
+            self.problems.pop(name, None)
 
     def models(self) -> list[Model]:
         """Every model that can be used now; the rehearsal always can."""
@@ -125,8 +128,10 @@ class Catalog:
                 return models
             try:
                 models = _fetch(provider)
+                self.problems.pop(provider.name, None)
             except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
                 # Beside the critical path: what was known last is still a good answer.
+                self.problems[provider.name] = f"Its models could not be listed ({type(error).__name__}); shown are those known before."
                 logger.warning("the models of %s cannot be listed", provider.name, extra={"cause": type(error).__name__})
             self._lists[provider.name] = (self._clock.now_ms(), models)
             return models

@@ -36,6 +36,8 @@ class Known:
     source: Source
     has_key: bool
     updated_at: int | None = None
+    #: why its models could not be listed lately, one sentence
+    problem: str | None = None
 
 
 class Providers:
@@ -57,7 +59,14 @@ class Providers:
         """Every provider there is, by name."""
         times = dict(database.execute_sql("SELECT name, updated_at FROM provider_keys").fetchall())
         known = [
-            Known(one.name, one.base_url, "stored" if one.name in times else "environment", one.key is not None, times.get(one.name))
+            Known(
+                one.name,
+                one.base_url,
+                "stored" if one.name in times else "environment",
+                one.key is not None,
+                times.get(one.name),
+                self._catalog.problems.get(one.name),
+            )
             for one in self._catalog.providers().values()
         ]
         return sorted([*known, Known(REHEARSAL, None, "built-in", False)], key=lambda one: one.name)

@@ -35,6 +35,14 @@ class GatewayTokens:
                 again = {GatewayToken.generation: row.generation + 1, GatewayToken.revoked_at: None}
                 GatewayToken.update(again).where(GatewayToken.project_id == project_id).execute()
 
+    def granted(self, *, but: str) -> int:
+        """How many projects beside `but` have a valid token and are not at rest: those that may run right now."""
+        sql = """
+            SELECT count(*) FROM gateway_tokens t JOIN projects p ON p.id = t.project_id
+             WHERE t.revoked_at IS NULL AND p.deleted_at IS NULL AND p.id <> ? AND p.status IN ('starting', 'running', 'stopping')
+        """
+        return int(database.execute_sql(sql, (but,)).fetchone()[0])
+
     def current(self, project_id: str) -> SecretStr:
         """The project's token, valid or not."""
         row = GatewayToken.get_or_none(GatewayToken.project_id == project_id)

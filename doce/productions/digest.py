@@ -14,6 +14,8 @@ from doce.errors import BadRequest
 
 MAX_FILES = 100_000
 MAX_BYTES = 2 * 1024 * 1024 * 1024
+#: Deepest folder; beyond a thousand Python itself gives up.
+MAX_DEPTH = 64
 PIECE = 1024 * 1024
 
 
@@ -39,6 +41,10 @@ def paths(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
     found: list[tuple[str, os.stat_result]] = []
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in (".git", "node_modules"))
+        if len(Path(place).relative_to(folder).parts) > MAX_DEPTH:
+            raise BadRequest(
+                f"The output has folders more than {MAX_DEPTH} deep.", hint="Nobody nests that deep; look at what the build does."
+            )
         for name in (*names, *[one for one in folders if Path(place, one).is_symlink()]):
             path = Path(place, name)
             status, relative = path.lstat(), path.relative_to(folder).as_posix()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
+from typing import IO
 
 from doce.errors import Unavailable
 from doce.projects.layout import Layout
@@ -24,25 +25,32 @@ def export(layout: Layout, commit: str, target: Path, path: str) -> None:
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(parents=True)
     try:
-        done = subprocess.run(
-            ["git", f"--git-dir={layout.history}", "archive", "--format=tar", commit],
-            env={"PATH": path, "HOME": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "LC_ALL": "C.UTF-8"},
-            capture_output=True, timeout=TIMEOUT_S, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        if done.returncode:
-            reason = done.stderr.decode("utf-8", "replace").strip()[-300:]
-            raise Unavailable(f"The snapshot {commit[:8]} could not be read: {reason}", hint="The files are untouched; deploy again.")
-        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-            for member in archive:
-                place = half / member.name
-                if not member.isreg() or ".." in Path(member.name).parts:
-                    continue
-                place.parent.mkdir(parents=True, exist_ok=True)
-                source = archive.extractfile(member)
-                assert source
-                with source, place.open("wb") as file:
-                    shutil.copyfileobj(source, file)
-                place.chmod(0o755 if member.mode & 0o100 else 0o644)
+        # Through a file: a snapshot may be larger than doce's memory.
+        with tempfile.TemporaryFile(dir=half.parent) as packed:
+            done = subprocess.run(
+                ["git", f"--git-dir={layout.history}", "archive", "--format=tar", commit],
+                env={"PATH": path, "HOME": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "LC_ALL": "C.UTF-8"},
+                stdout=packed, stderr=subprocess.PIPE, timeout=TIMEOUT_S, check=False, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+            if done.returncode:
+                reason = done.stderr.decode("utf-8", "replace").strip()[-300:]
+                raise Unavailable(f"The snapshot {commit[:8]} could not be read: {reason}", hint="The files are untouched; deploy again.")
+            packed.seek(0)
+            _unpack(packed, half)
         half.rename(target)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(f"The snapshot could not be laid out: {error}.", hint="Free some disk space, then deploy again.") from error
+
+
+def _unpack(packed: IO[bytes], half: Path) -> None:
+    with tarfile.open(fileobj=packed) as archive:
+        for member in archive:
+            place = half / member.name
+            if not member.isreg() or ".." in Path(member.name).parts:
+                continue
+            place.parent.mkdir(parents=True, exist_ok=True)
+            source = archive.extractfile(member)
+            assert source
+            with source, place.open("wb") as file:
+                shutil.copyfileobj(source, file)
+            place.chmod(0o755 if member.mode & 0o100 else 0o644)

@@ -64,7 +64,7 @@ class History:
             # Before any agent has written here, so the workspace's own repository can still be trusted.
             self._run(["git", "init", "-q", "-b", "main", str(self._layout.workspace)])
             self._run([*self._workspace_git(), "add", "-A"])
-            self._run([*self._workspace_git(), *_IDENTITY, "commit", "-q", "--no-verify", "-m", "Start from the template"])
+            self._run([*self._workspace_git(), *_IDENTITY, "commit", "-q", "--no-verify", "--allow-empty", "-m", "Start from the template"])
         if not (self._layout.history / "HEAD").exists():
             self._run(["git", "init", "-q", "--bare", "-b", "main", str(self._layout.history)])
         attributes = self._layout.history / "info" / "attributes"

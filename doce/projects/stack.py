@@ -56,7 +56,8 @@ class Stacks:
             home=layout.home,
             logs=layout.logs,
             store=layout.store,
-            services=(self._preview(project, layout), self._opencode(project, layout)),
+            # The agent takes longest, so it begins first.
+            services=(self._opencode(project, layout), self._preview(project, layout)),
         )
 
     def agent(self, project: ProjectView) -> OpenCode:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import venv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -261,7 +262,7 @@ class Toolchain:
                 link = folder / name
                 if link.is_symlink() and link.readlink() == tool.path:
                     continue
-                half = folder / f".{name}.{os.getpid()}"
+                half = folder / f".{name}.{os.getpid()}.{threading.get_ident()}"
                 half.unlink(missing_ok=True)
                 half.symlink_to(tool.path)
                 half.replace(link)

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from doce.docker.ownership import give
+from doce.errors import BadRequest
 from doce.opencode.home import prepare_home
+from doce.productions.digest import measure
 from doce.projects import history as histories
 from doce.projects.history import History
 from doce.projects.layout import Layout
@@ -189,3 +191,9 @@ def test_what_was_made_unwritable_and_what_links_lead_to(tmp_path: Path, layout:
     assert not layout.root.exists()
     assert (outside / "precious").exists()
     remove_tree(layout.root)
+
+
+def test_an_output_without_end_is_refused_and_not_walked(layout: Layout) -> None:
+    dig(layout.workspace, DEEP)
+    with pytest.raises(BadRequest, match="more than 64 deep"):
+        measure(layout.workspace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,17 @@ def test_a_sender_that_leaves_leaves_nothing(house: House, ada: Any) -> None:
     raw.close()
     house.until(lambda: nothing_left(house))
     assert list((workspace / "public").iterdir()) == []
+
+
+def test_of_many_uploads_of_one_name_one_is_kept_whole(house: House, ada: Any) -> None:
+    url, headers, workspace = ada
+    contents = [bytes([number]) * 300_000 for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda data: house.http.post(f"{url}/assets?name=a.png", content=data, headers=headers), contents))
+    assert sorted(answer.status_code for answer in answers) == [201, *[409] * 7]
+    assert (workspace / "public" / "a.png").read_bytes() == contents[[answer.status_code for answer in answers].index(201)]
+    assert [path.name for path in (workspace / "public").iterdir()] == ["a.png"]
+    assert nothing_left(house)
 
 
 def test_a_viewer_without_the_right_sends_nothing(house: House, ada: Any) -> None:

@@ -156,8 +156,14 @@ def test_models_are_still_known_when_their_provider_is_away(house: House, twin: 
     house.services.providers.set("mine", SecretStr(KEY), twin.url, by="usr_1")
     assert len(house.http.get("/api/models", headers=admin).json()["items"]) == 3
     twin.status = 500
+    assert house.http.get("/api/models?provider=mine&limit=1", headers=admin).json()["next"] == "mine/small"
     house.clock.advance(s=301)
     assert len(house.http.get("/api/models", headers=admin).json()["items"]) == 3
+    assert "could not be listed" in house.http.get("/api/providers", headers=admin).json()["items"][0]["problem"]
+    twin.status = 200
+    house.clock.advance(s=301)
+    house.http.get("/api/models", headers=admin)
+    assert house.http.get("/api/providers", headers=admin).json()["items"][0]["problem"] is None
 
 
 def test_a_sealed_secret_opens_for_its_purpose_and_its_key_only(tmp_path: Path) -> None:

@@ -6,7 +6,10 @@ import logging
 import shutil
 from dataclasses import replace
 
+import psutil
+
 from doce.db import choices
+from doce.db.connection import database
 from doce.errors import DoceError, Unavailable
 from doce.health import ready
 from doce.ports import PortTaken, move, reserve
@@ -35,6 +38,10 @@ logger = logging.getLogger(__name__)
 #: First and longest pause between two looks at a project that starts.
 FIRST_LOOK_MS, LAST_LOOK_MS = 100, 1000
 MIB = 1024 * 1024
+#: What a project's preview and agent take, and the part of the memory that is for them.
+PROJECT_BYTES, MEMORY_PART, MIN_PLACES = 650 * MIB, 0.75, 2
+#: Longest pause between two looks for a place.
+LAST_PLACE_LOOK_MS = 10_000
 #: Longest pause between two looks for an engine that is away.
 LAST_ENGINE_LOOK_MS = 5_000
 
@@ -63,7 +70,7 @@ def compose_up(work: Work, context: JobContext, payload: DockerComposeUp | Docke
     step("starting services")
     _check_disk(work)
     _await_engine(work, context, project)
-    work.tokens.grant(project.id)
+    _take_place(work, context, project)
     try:
         work.runtime.up(
             work.stacks.of(project), report=lambda line: tell.append("host", line + "\n"), cancelled=context.throw_if_cancel_requested
@@ -76,6 +83,26 @@ def compose_up(work: Work, context: JobContext, payload: DockerComposeUp | Docke
     with context.finishing():
         work.store.set_status(project.id, ProjectStatus.STARTING, step="waiting for preview and agent")
         enqueue(DockerWaitReady(project_id=project.id, started_at=work.clock.now_ms()), user_id=context.job.user_id, clock=work.clock)
+
+
+def _take_place(work: Work, context: JobContext, project: ProjectView) -> None:
+    """So many projects run at once; whoever comes later waits for a place. The token says who has one."""
+    most = places(work)
+    running = any(state.state == "running" for state in work.runtime.ps(project.id))
+    with database.atomic():
+        if running or work.tokens.granted(but=project.id) < most:
+            work.tokens.grant(project.id)
+            return
+        work.tokens.revoke(project.id)
+        work.store.set_status(project.id, ProjectStatus.STARTING, step=f"waiting: {most} projects run already, as many as may")
+    waited = work.clock.now_ms() - context.job.created_at
+    context.reschedule(max(1_000, min(LAST_PLACE_LOOK_MS, waited // 4)))
+
+
+def places(work: Work) -> int:
+    """How many projects may run at once."""
+    chosen = int(choices.current(work.settings, "max_running"))
+    return chosen or max(MIN_PLACES, int(psutil.virtual_memory().total * MEMORY_PART / PROJECT_BYTES))
 
 
 def _check_disk(work: Work) -> None:
@@ -140,7 +167,7 @@ def wait_ready(work: Work, context: JobContext, payload: DockerWaitReady) -> Non
             f"{project.name} did not become ready in {work.settings.ready_timeout_s:.0f} s ({reasons}). {last_line(work, project)}"
         )
     work.store.set_status(project.id, ProjectStatus.STARTING, step=f"waiting for {' and '.join(SHOWN[name] for name in waiting)}")
-    context.reschedule(max(FIRST_LOOK_MS, min(LAST_LOOK_MS, elapsed // 5)))
+    context.reschedule(max(FIRST_LOOK_MS, min(LAST_LOOK_MS, elapsed // 12)))
 
 
 #: What people call the services.
