@@ -30,6 +30,8 @@ class Site:
     check: str
     #: Where a server release listens, ``host:port``; None: files are served.
     upstream: str | None = None
+    #: Whose rights the processes that read files have; None: those of whoever starts it.
+    user: str | None = None
 
 
 def render(site: Site) -> str:
@@ -38,6 +40,7 @@ def render(site: Site) -> str:
         f"    {name}_temp_path {_quoted(temporary / name)};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     return f"""# Written by doce; changes here are written over.
+{f"user {site.user};" if site.user else ""}
 daemon off;
 pid {_quoted(temporary / "nginx.pid")};
 error_log stderr warn;
@@ -84,7 +87,8 @@ def _files(root: Path) -> str:
         index index.html;
         add_header Cache-Control $caching always;
         add_header X-Content-Type-Options nosniff always;
-        error_page 403 404 /404.html;
+        error_page 404 /404.html;
+        error_page 403 =404 /404.html;
         location ~ /\\.(?!well-known/) {{ return 404; }}
         location = /404.html {{ internal; try_files $uri @bare; }}
         location @bare {{ return 404; }}

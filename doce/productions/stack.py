@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -116,7 +117,9 @@ class ProductionStacks:
             listen, check = f"0.0.0.0:{INSIDE}", f"0.0.0.0:{INSIDE_CHECK}"
         else:
             listen, check = f"{self._settings.bind}:{ports.web}", f"127.0.0.1:{ports.check}"
-        text = nginx.render(nginx.Site(layout.root, listen, check, upstream))
+        # Started by root, nginx would read as "nobody", who may not look into a folder of root's.
+        user = "root root" if not self._isolates and os.geteuid() == 0 else None
+        text = nginx.render(nginx.Site(layout.root, listen, check, upstream, user))
         own = json.dumps({"root": str(layout.root), "listen": listen, "check": check, "upstream": upstream})
         changed = False
         for path, content in ((self._file(layout), text), (layout.web / "server.json", own)):

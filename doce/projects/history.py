@@ -7,6 +7,7 @@ may hold hooks, filters, nested repositories and links, and none of them must ru
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import io
 import os
@@ -76,6 +77,10 @@ class History:
 
         Raises Unavailable when git cannot do it (no space, say); the workspace is untouched then.
         """
+        with self._alone():
+            return self._commit(message)
+
+    def _commit(self, message: str) -> str | None:
         # git itself never opens a file of the workspace: between its look and its opening an agent may put a link there.
         parent = self.head()
         before = self._kept(parent)
@@ -96,6 +101,20 @@ class History:
         except OSError as error:
             raise Unavailable(f"The workspace could not be kept: {error}.", hint="Free some disk space; doce tries again.") from error
         return self.head()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """The end of a turn and a deployment may both keep the workspace, in two processes: one after the other."""
+        # A lock of the kernel's ends with the process that held it, however that ended.
+        try:
+            lock = os.open(self._layout.history / "doce.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Unavailable(f"The workspace could not be kept: {error}.", hint="Free some disk space; doce tries again.") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
 
     def _kept(self, commit: str | None) -> dict[bytes, tuple[bytes, bytes]]:
         """Path → (mode, id) of what a commit holds."""

@@ -29,7 +29,8 @@ def named(findings: list[Finding], name: str) -> Finding:
 
 
 def test_a_bare_machine(settings: Settings) -> None:
-    findings = examine(settings, path="/nonexistent")
+    nobody = settings.model_copy(update={"docker_host": "unix:///nonexistent/docker.sock"})
+    findings = examine(nobody, path="/nonexistent")
     git = named(findings, "git")
     assert (git.ok, git.present) == (False, False)
     assert git.hint

@@ -230,14 +230,12 @@ class Production:
         """One look: does the new release answer well on an address of its own? Then it is switched to, and the old one let go."""
         project, hash = self.work.store.get(payload.project_id), payload.production_hash
         if not self._is_live(project, hash):
-            elapsed = self.work.clock.now_ms() - payload.started_at
+            elapsed, limit_s = self.work.clock.now_ms() - payload.started_at, self.work.settings.ready_timeout_s
             reason = self._look(project, hash)
             if reason:
-                if elapsed > self.work.settings.ready_timeout_s * 1000:
+                if elapsed > limit_s * 1000:
                     self._end_server(project, hash)
-                    raise Permanent(
-                        f"The new version did not become healthy within {self.work.settings.ready_timeout_s:.0f} s ({reason}). What was live stays so."
-                    )
+                    raise Permanent(f"The new version did not become healthy within {limit_s:g} s ({reason}). What was live stays so.")
                 context.throw_if_cancel_requested()
                 self._check_alive(project, hash, reason)
                 context.reschedule(max(FIRST_LOOK_MS, min(LAST_LOOK_MS, elapsed // 5)))
