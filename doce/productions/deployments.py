@@ -99,11 +99,12 @@ class Productions:
         return None
 
     def drains(self, job: Job, row: Project | None) -> bool:
-        """Its release is live already."""
-        if job.type not in (JobType.PRODUCTION_WAIT_READY, JobType.PRODUCTION_ROLLBACK) or row is None:
+        """Its release is live already, or was until a later one took over."""
+        if job.type not in (JobType.PRODUCTION_WAIT_READY, JobType.PRODUCTION_ROLLBACK) or row is None or not row.production_started_at:
             return False
-        hash = job.values().get("productionHash")
-        return bool(row.production_started_at and hash == row.production_hash == self.layout(row.id).live())
+        values = job.values()
+        live = values.get("productionHash") == row.production_hash == self.layout(row.id).live()
+        return live or row.production_started_at > values.get("startedAt", row.production_started_at)
 
     def _status(self, row: Project, active: Job | None, served: bool) -> ProductionStatus:
         if active is not None:
@@ -148,9 +149,7 @@ class Productions:
                     jobs.cancel(job.id, clock=self._clock)
             self._change(project.id, production_error=None)
             payload = ProductionRollback(project_id=project.id, production_hash=target.hash)
-            # The one that is being cancelled may hold the key for another moment.
-            key = f"{payload.dedupe_key()}:{target.hash}"
-            enqueue(payload, user_id=user_id, priority=10, dedupe_key=key, clock=self._clock)
+            enqueue(payload, user_id=user_id, priority=10, clock=self._clock)
             self.tell(project.id)
         return self.view(project.id)
 

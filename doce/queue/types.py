@@ -147,14 +147,21 @@ class ProductionBuild(ProjectPayload):
     snapshot: str
 
 
-class ProductionStart(ProjectPayload):
+class ReleasePayload(ProjectPayload):
+    """A job about one release: while the last one still lets its old visitors go, the next is on its way."""
+
+    production_hash: str
+
+    def subject(self) -> str:
+        return f"{self.project_id}:{self.production_hash}"
+
+
+class ProductionStart(ReleasePayload):
     type = JobType.PRODUCTION_START
-    production_hash: str
 
 
-class ProductionWaitReady(ProjectPayload):
+class ProductionWaitReady(ReleasePayload):
     type = JobType.PRODUCTION_WAIT_READY
-    production_hash: str
     #: epoch ms: what the give-up time is counted from
     started_at: int
 
@@ -163,13 +170,12 @@ class ProductionStop(ProjectPayload):
     type = JobType.PRODUCTION_STOP
 
 
-class ProductionRollback(ProjectPayload):
+class ProductionRollback(ReleasePayload):
     type = JobType.PRODUCTION_ROLLBACK
-    production_hash: str
 
 
-_ALL: list[type[JobPayload]] = [*ProjectPayload.__subclasses__(), ProjectsDeleteAllForUser]
-PAYLOADS: dict[JobType, type[JobPayload]] = {payload.type: payload for payload in _ALL}
+_ALL: list[type[JobPayload]] = [*ProjectPayload.__subclasses__(), *ReleasePayload.__subclasses__(), ProjectsDeleteAllForUser]
+PAYLOADS: dict[JobType, type[JobPayload]] = {payload.type: payload for payload in _ALL if payload is not ReleasePayload}
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,7 +229,12 @@ class Production:
     def wait_ready(self, context: JobContext, payload: ProductionWaitReady) -> None:
         """One look: does the new release answer well on an address of its own? Then it is switched to, and the old one let go."""
         project, hash = self.work.store.get(payload.project_id), payload.production_hash
+        served_since = Project.get_by_id(project.id).production_started_at or 0
         if not self._is_live(project, hash):
+            if served_since > payload.started_at:
+                # A later one took over while this one's predecessor was let go: that is its work now.
+                with context.finishing():
+                    return
             elapsed, limit_s = self.work.clock.now_ms() - payload.started_at, self.work.settings.ready_timeout_s
             reason = self._look(project, hash)
             if reason:
@@ -240,7 +245,7 @@ class Production:
                 self._check_alive(project, hash, reason)
                 context.reschedule(max(FIRST_LOOK_MS, min(LAST_LOOK_MS, elapsed // 5)))
             self._switch(context, project, hash)
-        elif context.job.polls == 0:
+        elif context.job.polls == 0 and served_since < payload.started_at:
             # The same files again: whoever asked is told that they are live.
             self.productions.record(project.id, production_error=None)
         self._let_go(context, project, hash)
@@ -314,7 +319,7 @@ class Production:
 
     def rollback(self, context: JobContext, payload: ProductionRollback) -> None:
         """As start and waitReady, at once when the version answers at once."""
-        project, hash = self.work.store.get(payload.project_id), payload.production_hash
+        project, hash, reason = self.work.store.get(payload.project_id), payload.production_hash, ""
         if not self._is_live(project, hash):
             self._serve(context, project, hash)
             until = self.work.clock.monotonic() + AT_ONCE_MS / 1000
@@ -322,15 +327,15 @@ class Production:
                 self._check_alive(project, hash, reason)
                 if context.cancelled.wait(0.05):
                     context.throw_if_cancel_requested()
-            if reason:
-                with context.finishing():
-                    wait = ProductionWaitReady(project_id=project.id, production_hash=hash, started_at=self.work.clock.now_ms())
-                    enqueue(wait, user_id=context.job.user_id, clock=self.work.clock)
-                return
-            self._switch(context, project, hash)
-        elif context.job.polls == 0:
+            if not reason:
+                self._switch(context, project, hash)
+        else:
             self.productions.record(project.id, production_error=None)
-        self._let_go(context, project, hash)
+        # Waits until it answers, or lets the old one go.
+        since = (not reason and Project.get_by_id(project.id).production_started_at) or self.work.clock.now_ms()
+        with context.finishing():
+            wait = ProductionWaitReady(project_id=project.id, production_hash=hash, started_at=since)
+            enqueue(wait, user_id=context.job.user_id, clock=self.work.clock)
 
     def stop(self, context: JobContext, payload: ProductionStop) -> None:
         """Nothing is served any more. Port and versions stay."""

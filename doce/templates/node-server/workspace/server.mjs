@@ -21,8 +21,9 @@ const made = {
 async function answer(request, response) {
   const path = decodeURIComponent(new URL(request.url, "http://localhost").pathname);
   if (Object.hasOwn(made, path)) {
+    const text = JSON.stringify(await made[path](request));
     response.writeHead(200, { "content-type": "application/json", "cache-control": "no-store" });
-    return response.end(JSON.stringify(made[path](request)));
+    return response.end(text);
   }
   const wanted = normalize(join(root, path.endsWith("/") ? `${path}index.html` : path));
   const found = wanted.startsWith(root) && !path.includes("/.") && (await stat(wanted).catch(() => null));
