@@ -255,6 +255,8 @@ class Production:
         template, ports = templates.get(project.template), self._ports(project, hash)
         if template.kind == "server":
             found = ready(Probe(path=template.start.health, good=True), ports.server)
+            if found.ok:  # and is there somebody to take visitors to it?
+                found = ready(Probe(any_status=True), ports.check)
         else:
             found = ready(Probe(path=f"/{hash}/", good=True), ports.check)
         return "" if found.ok else found.reason
