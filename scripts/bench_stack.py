@@ -47,12 +47,12 @@ def main() -> int:
 
 
 @contextlib.contextmanager
-def served(folder: Path, runtime: str, most: int) -> Iterator[Doce]:
-    """A doce of its own."""
+def served(folder: Path, runtime: str, most: int, **settings: str) -> Iterator[Doce]:
+    """A doce of its own, with these settings beside."""
     Path(folder).chmod(0o755)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DOCE_")}
     environment |= {"DOCE_DATA": str(folder / "data"), "DOCE_RUNTIME": runtime, "DOCE_IDLE_S": "0", "DOCE_MIN_FREE_MB": "200"}
-    environment["DOCE_MAX_RUNNING"] = str(most)
+    environment |= {"DOCE_MAX_RUNNING": str(most), **settings}
     subprocess.run([sys.executable, "-m", "doce", "setup"], env=environment, check=True, stdout=subprocess.DEVNULL)
     argv = [sys.executable, "-m", "doce", "serve", "--port", "0"]
     with (
