@@ -1,4 +1,4 @@
-"""The story: tools, a doce, a project from a sentence, its page, a change, the changed page, an end."""
+"""The story: tools, a doce, a project from a sentence, its page, deployed; a change, deployed; taken back; an end."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ from doce.toolchain import Toolchain
 
 PROMPT = "a portfolio for a ceramicist"
 SECOND = "make it dark and add a price list"
+#: The image of what serves deployments.
+WEB_SERVER = "web"
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,11 @@ class Demo:
         with contextlib.closing(doce.events(project)) as events:
             first = self._turn(events, None)
             page = self._look(self._preview(doce, project), self._wishes.prompt)
+            live = self._publish(doce, project, events, "deploy")
             second = self._turn(events, self._ask(doce, project))
             self._look_again(page, second)
+            changed = self._publish(doce, project, events, "deploy again")
+            self._take_back(live, changed, self._publish(doce, project, events, "rollback"))
         self._sum_up([first, second], page)
         if self._wishes.keep:
             self._keep(doce, project)
@@ -101,9 +106,9 @@ class Demo:
         with contextlib.closing(engine):
             engine.ping()
             images = Images(settings, engine, chain)
-            for name in (template.image, AGENT):
+            for name in (template.image, AGENT, WEB_SERVER):
                 images.ensure(name, lambda line: self._tell.progress("images", line))
-        self._tell.done("images", "images for preview and agent are there", ms=_ms(started))
+        self._tell.done("images", "images for preview, agent and web server are there", ms=_ms(started))
 
     def _serve(self) -> Doce:
         self._tell.begin("serve", "starting doce")
@@ -167,6 +172,29 @@ class Demo:
         now = wait_for_change(before)
         self._tell.done("changed", f"the page has changed: {', '.join(turn.files)}", url=now.url, files=list(turn.files))
 
+    def _publish(self, doce: Doce, project: str, events: Generator[Event], step: str) -> Page:
+        """Deploy, or go back to the version before, and look at what visitors get. Raises DoceError when it did not end well."""
+        path, started = f"/api/projects/{project}/production", time.monotonic()
+        self._tell.begin(step, "going back to the version before" if step == "rollback" else "building a version of it")
+        after = doce.request("POST", f"{path}/rollback" if step == "rollback" else path)["seq"]
+        for event in events:
+            self._tell.event(event)
+            if event.seq <= after or event.type != "production.status":
+                continue
+            if event.payload["status"] == "failed":
+                raise DoceError(f"The {step} failed: {event.payload['error']}")
+            if event.payload["status"] == "running":
+                break
+        took, found = _ms(started), doce.request("GET", path)
+        self._server.watch_port(found["port"])
+        page = fetch(found["url"])
+        self._tell.done(step, f"{step}: version {found['version']} is live: {page.url}", ms=took, url=page.url, version=found["version"])
+        return page
+
+    def _take_back(self, first: Page, second: Page, now: Page) -> None:
+        if second.digest == first.digest or now.digest != first.digest:
+            raise DoceError("What visitors get did not follow the versions.")
+
     def _sum_up(self, turns: list[Turn], page: Page) -> None:
         seconds = time.monotonic() - self._begun
         summed = totals(turns)
@@ -180,9 +208,10 @@ class Demo:
         slug = str(doce.project(project)["slug"])
         at = f"DOCE_DATA={shlex.quote(str(folder))} doce"
         lines = {
-            "site": doce.project(project)["previewUrl"],
+            "preview": doce.project(project)["previewUrl"],
+            "deployed": doce.request("GET", f"/api/projects/{project}/production")["url"],
             "change it": f'{at} chat {slug} "…"',
-            "stop it": f"{at} halt {slug} -f && kill {self._server.pid}",
+            "stop it": f"{at} undeploy {slug}; {at} halt {slug} -f; kill {self._server.pid}",
             "folder": str(folder),
         }
         said = "\n".join(f"  {name:<10}{line}" for name, line in lines.items())

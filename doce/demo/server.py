@@ -142,12 +142,16 @@ class Server:
 
 
 def halt(doce: Doce, project: str, *, patience_s: float = 30) -> None:
-    """Stop a project's services and wait for it, but not forever: what stays is ended by force."""
-    still = ("stopped", "error")
+    """Stop a project's deployment and services and wait for it, but not forever: what stays is ended by force."""
+    still, deadline = ("stopped", "error"), time.monotonic() + patience_s
+    production = f"/api/projects/{project}/production"
+    if doce.request("GET", production)["url"]:
+        doce.request("POST", f"{production}/stop")
+        while doce.request("GET", production)["url"] and time.monotonic() < deadline:
+            time.sleep(0.1)
     if doce.project(project)["status"] in still:
         return
     doce.request("POST", f"/api/projects/{project}/halt")
-    deadline = time.monotonic() + patience_s
     while doce.project(project)["status"] not in still and time.monotonic() < deadline:
         time.sleep(0.1)
 

@@ -54,7 +54,9 @@ def test_a_sentence_becomes_a_page_and_the_page_changes(tmp_path: Path) -> None:
     assert seqs == sorted(set(seqs))
     jobs = [one["payload"]["jobType"] for one in told if one.get("type") == "job.state" and one["payload"]["state"] == "succeeded"]
     pipeline = ["project.create", "docker.composeUp", "docker.waitReady", "opencode.sessionCreate", "opencode.sendUserPrompt"]
-    assert list(dict.fromkeys(jobs)) == pipeline
+    deployment = ["production.build", "production.start", "production.waitReady"]
+    assert [job for job in dict.fromkeys(jobs) if job != "production.rollback"] == [*pipeline, *deployment]
+    assert [by_step[step]["version"] for step in ("deploy", "deploy again", "rollback")] == [1, 2, 1]
     assert {"chat.message.part.added", "chat.reasoning.part", "chat.tool.start", "chat.file.changed"} <= {one.get("type") for one in told}
     assert err == ""
     assert list(tmp_path.iterdir()) == []

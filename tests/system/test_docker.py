@@ -16,34 +16,11 @@ import pytest
 from doce.client.reading import Event
 from doce.docker.compose import PROJECT, container_name
 from doce.docker.engine import Engine
-from doce.docker.images import Images
-from doce.docker.leftovers import remove_all
-from doce.settings import Settings, machine_path
-from doce.toolchain import Toolchain
 
-from .house import House, check_log, ended_prompt, house
+from .conftest import docked
+from .house import House, check_log, ended_prompt
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
-
-
-@pytest.fixture(scope="session")
-def images(engine: None, cache: Path) -> None:
-    """doce's own images are there; built from nothing that takes a minute."""
-    settings = Settings(cache=cache)
-    with contextlib.closing(Engine()) as connection:
-        found = Images(settings, connection, Toolchain(cache, path=machine_path()))
-        for name in found.names:
-            found.ensure(name, lambda line: None)
-
-
-@contextlib.contextmanager
-def docked(folder: Path, cache: Path, **settings: str) -> Iterator[House]:
-    try:
-        with house(folder, cache, DOCE_RUNTIME="docker", **settings) as made:
-            yield made
-    finally:
-        with contextlib.closing(Engine()) as engine:
-            remove_all(engine, folder)
 
 
 @pytest.fixture(scope="module")
