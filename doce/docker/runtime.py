@@ -409,7 +409,7 @@ def _state(container: Any) -> ServiceState:
         service=whose.service,
         state="running" if running else "exited",
         id=container.id,
-        exit_code=None if running else int(state.get("ExitCode") or 0),
+        exit_code=int(state.get("ExitCode") or 0) if container.status == "restarting" or not running else None,
         host_port=whose.host_port,
         started_at=_milliseconds(state.get("StartedAt") or ""),
         fingerprint=whose.fingerprint,

@@ -23,6 +23,7 @@ class ServiceState:
     #: What the runtime calls it: a pid, a container id.
     id: str = ""
     #: 128 + the signal's number when a signal ended it; None: it runs, or nobody who could know saw the end.
+    #: A lasting service that ended and is about to be started again by the engine counts as running, and has one.
     exit_code: int | None = None
     #: Port on this machine.
     host_port: int | None = None

@@ -91,7 +91,7 @@ class Visitors:
 @pytest.fixture(scope="module", params=["nginx", "own", "docker"])
 def home(request: pytest.FixtureRequest, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("production")
-    settings = {"DOCE_DRAIN_S": "1", "DOCE_READY_TIMEOUT_S": "20"}
+    settings = {"DOCE_DRAIN_S": "1", "DOCE_READY_TIMEOUT_S": "10"}
     made_by = house
     if request.param == "docker":
         request.getfixturevalue("images")
@@ -246,6 +246,9 @@ def test_a_server_release_takes_over_only_when_it_is_healthy(home: House) -> Non
         assert production(home, project)["version"] == 2
         assert rollback(home, project)["version"] == 1
     assert set(visitors.counted) == {"200"}, visitors.counted
+    slow = server.replace("server.listen(", "await new Promise((go) => setTimeout(go, 3000));\nserver.listen(")
+    write(home, project, "server.mjs", slow)
+    assert deploy(home, project)["status"] == "running", "while the version before it lets its visitors go, it is left alone"
     live = f"release-{production(home, project)['hash']}"
     assert {name for name in services(home, project) if name.startswith("release-")} >= {live}
 

@@ -23,6 +23,7 @@ from doce.productions.stack import BUILD, WEB, Ports, ProductionStacks
 from doce.projects import templates
 from doce.projects.removal import remove_tree
 from doce.projects.views import ProjectView
+from doce.queue import jobs
 from doce.queue.context import JobContext
 from doce.queue.enqueue import enqueue
 from doce.queue.handlers.work import Work
@@ -264,7 +265,7 @@ class Production:
     def _check_alive(self, project: ProjectView, hash: str, reason: str) -> None:
         """A server that ended will not become healthy. Raises Permanent with the last it said."""
         for state in self.work.runtime.ps(project.id):
-            if state.service == f"release-{hash}" and state.state == "exited":
+            if state.service == f"release-{hash}" and (state.state == "exited" or state.exit_code is not None):
                 said = [line for line in self._log(project).read().text.splitlines() if line.startswith(f"[app] release-{hash} | ")]
                 last = said[-1].partition(" | ")[2] if said else reason
                 self._end_server(project, hash)
@@ -289,7 +290,10 @@ class Production:
 
     def _let_go(self, context: JobContext, project: ProjectView, hash: str) -> None:
         """Give requests to old servers time to end, then stop those; remove what is too old. The job ends with it."""
-        old = {one.service for one in self.work.runtime.ps(project.id) if one.service.startswith("release-")} - {f"release-{hash}"}
+        # The next version may be on its way already.
+        wanted = {hash} | {str(job.values()["productionHash"]) for job in jobs.active(project.id) if "productionHash" in job.values()}
+        there = {one.service for one in self.work.runtime.ps(project.id) if one.service.startswith("release-")}
+        old = there - {f"release-{one}" for one in wanted}
         since = Project.get_by_id(project.id).production_started_at or 0
         wait = since + round(self.work.settings.drain_s * 1000) - self.work.clock.now_ms()
         if old and wait > 0:
@@ -298,14 +302,14 @@ class Production:
             self.work.runtime.down(project.id, old)
             for service in old:
                 release(project.id, service)
-        self._prune(project, hash)
+        self._prune(project, wanted)
         with context.finishing():
             pass
 
-    def _prune(self, project: ProjectView, live: str) -> None:
+    def _prune(self, project: ProjectView, wanted: set[str]) -> None:
         layout, releases = self.stacks.layout(project.id), self.productions.releases
         kept = releases.kept(project.id)
-        keep = {live, layout.before(), *[one.hash for one in kept[: current(self.work.settings, "keep_releases")]]}
+        keep = {*wanted, layout.before(), *[one.hash for one in kept[: current(self.work.settings, "keep_releases")]]}
         for one in kept:
             if one.hash not in keep:
                 releases.pruned(project.id, one.hash)
