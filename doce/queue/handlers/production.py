@@ -377,4 +377,4 @@ def _every(count: int, call: Callable[[], None]) -> Callable[[], None]:
 
 def _last(lines: list[str]) -> str:
     telling = [line for line in lines if any(word in line.lower() for word in ("error", "cannot", "failed", "not found"))] or lines
-    return f"Its log says: {telling[-1].strip()[:300]}" if telling else ""
+    return f"Its log says: {telling[-1].strip(' │╭╰╮╯─')[:300]}" if telling else ""
