@@ -69,6 +69,11 @@ def commands() -> dict[str, click.Command]:
         if not isinstance(group, click.Group):
             found[noun] = group = _grouped(noun, group)
         group.add_command(transfer(one, _kebab(verb)) if one.about_file else command(one, _kebab(verb)))
+    # Words of their own, and together under their noun.
+    found["production"] = group = _grouped("production", None)
+    for one in actions().values():
+        if one.name.startswith("productions."):
+            group.add_command(command(one, _kebab(one.name.partition(".")[2])))
     return found
 
 
