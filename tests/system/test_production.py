@@ -91,7 +91,7 @@ class Visitors:
 @pytest.fixture(scope="module", params=["nginx", "own", "docker"])
 def home(request: pytest.FixtureRequest, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("production")
-    settings = {"DOCE_DRAIN_S": "1", "DOCE_READY_TIMEOUT_S": "10"}
+    settings = {"DOCE_DRAIN_S": "1", "DOCE_READY_TIMEOUT_S": "30"}
     made_by = house
     if request.param == "docker":
         request.getfixturevalue("images")
