@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from .house import House, house
-from .test_production import PATH, deploy, production, rollback, settled, write
+from .test_production import PATH, deploy, production, rollback, stop, write
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -61,8 +61,7 @@ def test_nobody_waits_for_a_build_and_it_ends_in_time(home: House) -> None:
 
     write(home, project, PAGE, ENDLESS)
     home.doce.request("POST", PATH.format(project))
-    stopped = home.doce.request("POST", PATH.format(project) + "/stop")
-    assert settled(home, project, stopped["seq"])["status"] == "stopped"
+    stop(home, project)
 
     write(home, project, PAGE, f"{good}\n<p>version 3</p>\n")
     assert deploy(home, project)["status"] == "running"

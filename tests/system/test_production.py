@@ -41,6 +41,13 @@ def settled(home: House, project: str, after: int) -> dict[str, Any]:
     return production(home, project)
 
 
+def stop(home: House, project: str) -> None:
+    """Until nothing is served; what the stop cancelled tells its own end first."""
+    asked = home.doce.request("POST", PATH.format(project) + "/stop")
+    home.until(project, lambda event: event.type == "production.status" and event.payload["status"] == "stopped", after=asked["seq"])
+    assert production(home, project)["status"] == "stopped"
+
+
 def deploy(home: House, project: str) -> dict[str, Any]:
     asked = home.doce.request("POST", PATH.format(project))
     return settled(home, project, asked["seq"])
@@ -266,8 +273,7 @@ def test_two_deploys_at_once_one_runs_and_the_other_is_told_which(home: House, s
 
 def test_taken_off_and_put_back_at_the_same_address(home: House, site: str) -> None:
     before = production(home, site)
-    asked = home.doce.request("POST", PATH.format(site) + "/stop")
-    assert settled(home, site, asked["seq"])["status"] == "stopped"
+    stop(home, site)
     with pytest.raises(httpx.ConnectError):
         httpx.get(before["url"], trust_env=False)
     after = deploy(home, site)
