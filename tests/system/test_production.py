@@ -135,7 +135,10 @@ def kill_web(home: House, project: str) -> None:
 
 @pytest.fixture(scope="module")
 def site(home: House) -> str:
-    return home.create("a lighthouse museum")[0]
+    """Deployed, so that each test can be run alone."""
+    project = home.create("a lighthouse museum")[0]
+    assert deploy(home, project)["status"] == "running"
+    return project
 
 
 def test_visitors_notice_nothing_of_deploys_and_rollbacks(home: House, site: str) -> None:
