@@ -100,22 +100,15 @@ def _settled(event: Event) -> bool:
 def static(site: Site, deploys: int, rollbacks: int, failures: int, runtime: str) -> bool:
     site.write("public/big.bin", "x" * BIG)
     url = site.deploy()[1]["url"]
-    took, back, broken = [], [], 0
+    public, gone = site.workspace / "public", site.workspace / "gone"
     with load(url, f"{url}big.bin", None) as seen:
-        for number in range(deploys):
-            site.write("public/index.html", f"<!doctype html><title>site</title><p>version {number}</p>")
-            took.append(expect(site.deploy(), "running"))
-        for number in range(rollbacks):
-            back.append(_first_answer(site, url))
-            site.write("public/index.html", f"<!doctype html><title>site</title><p>again {number}</p>")
-            expect(site.deploy(), "running")
+        good = switches(site, url, deploys, rollbacks, most_s=(3, 0.5))
+        broken = 0
         for _ in range(failures):
-            (site.workspace / "public").rename(site.workspace / "gone")
+            public.rename(gone)
             broken += site.deploy()[1]["status"] == "failed"
-            (site.workspace / "gone").rename(site.workspace / "public")
-    good = [
-        row(f"static: deploy under load ({deploys})", took, 3),
-        row(f"static: rollback → first answer of the old version ({rollbacks})", back, 0.5),
+            gone.rename(public)
+    good += [
         told(f"static: deploys with no output that failed as they should ({failures})", broken == failures),
         seen.report("static"),
     ]
@@ -124,40 +117,52 @@ def static(site: Site, deploys: int, rollbacks: int, failures: int, runtime: str
     return all(good)
 
 
-def server(site: Site, deploys: int, rollbacks: int, failures: int) -> bool:
-    code = (site.workspace / "server.mjs").read_text()
-    ticking = """
+TICKING = """
   if (path === "/stream") {
     response.writeHead(200, { "content-type": "text/event-stream" });
     const timer = setInterval(() => response.write("data: tick\\n\\n"), 100);
     return response.on("close", () => clearInterval(timer));
   }
 """
-    code = code.replace("  if (Object.hasOwn(made, path)) {", f"{ticking}  if (Object.hasOwn(made, path)) {{")
+
+
+def server(site: Site, deploys: int, rollbacks: int, failures: int) -> bool:
+    code = (site.workspace / "server.mjs").read_text()
+    code = code.replace("  if (Object.hasOwn(made, path)) {", f"{TICKING}  if (Object.hasOwn(made, path)) {{")
     site.write("public/big.bin", "x" * BIG)
     site.write("server.mjs", code)
     url = site.deploy()[1]["url"]
-    took, back, ill = [], [], 0
     with load(f"{url}api/time", f"{url}big.bin", f"{url}stream") as seen:
-        for number in range(deploys):
-            site.write("public/index.html", f"<!doctype html><title>server</title><p>version {number}</p>")
-            took.append(expect(site.deploy(), "running"))
-        for number in range(rollbacks):
-            back.append(_first_answer(site, url))
-            site.write("public/index.html", f"<!doctype html><title>server</title><p>again {number}</p>")
-            expect(site.deploy(), "running")
+        good = switches(site, url, deploys, rollbacks, most_s=(10, 2))
+        ill = 0
         for number in range(failures):
-            site.write(
-                "server.mjs", code.replace('"/health": () => ({ ok: true })', f'"/health": () => {{ throw new Error("ill {number}"); }}')
-            )
+            sick = f'"/health": () => {{ throw new Error("ill {number}"); }}'
+            site.write("server.mjs", code.replace('"/health": () => ({ ok: true })', sick))
             ill += site.deploy()[1]["status"] == "failed"
         site.write("server.mjs", code)
-    return all([
-        row(f"server: deploy under load ({deploys})", took, 10),
-        row(f"server: rollback → first answer of the old version ({rollbacks})", back, 2),
+    good += [
         told(f"server: releases never healthy that failed as they should ({failures})", ill == failures),
         seen.report("server"),
-    ])  # fmt: skip
+    ]
+    return all(good)
+
+
+def switches(site: Site, url: str, deploys: int, rollbacks: int, most_s: tuple[float, float]) -> list[bool]:
+    """Deploy after deploy, then rollbacks with a deploy after each; whether their medians are within `most_s`."""
+
+    def deploy(text: str) -> float:
+        site.write("public/index.html", f"<!doctype html><title>{site.template}</title><p>{text}</p>")
+        return expect(site.deploy(), "running")
+
+    took = [deploy(f"version {number}") for number in range(deploys)]
+    back = []
+    for number in range(rollbacks):
+        back.append(_first_answer(site, url))
+        deploy(f"again {number}")
+    return [
+        row(f"{site.template}: deploy under load ({deploys})", took, most_s[0]),
+        row(f"{site.template}: rollback → first answer of the old version ({rollbacks})", back, most_s[1]),
+    ]
 
 
 def astro(site: Site, deploys: int, failures: int) -> bool:
@@ -302,8 +307,8 @@ def beside_nginx(site: Site, url: str) -> bool:
         file.flush()
         Path(file.name).chmod(0o644)
         plain = engine.containers.run(
-            "doce/web", ["nginx", "-e", "stderr", "-c", "/nginx.conf"], detach=True, ports={"8080/tcp": ("127.0.0.1", None)},
-            volumes={file.name: {"bind": "/nginx.conf", "mode": "ro"}, str(files.resolve()): {"bind": "/site", "mode": "ro"}},
+            "doce/web", ["nginx", "-e", "stderr", "-c", "/nginx.conf"], detach=True, ports={"8080/tcp": ("127.0.0.1", 0)},
+            volumes=[f"{file.name}:/nginx.conf:ro", f"{files.resolve()}:/site:ro"],
         )  # fmt: skip
         try:
             plain.reload()

@@ -144,9 +144,9 @@ def bare_engine(project: str) -> float:
     try:
         for container in found:
             config, host = container.attrs["Config"], container.attrs["HostConfig"]
-            ids = client.api.create_container_from_config(
+            ids = client.api.create_container_from_config(  # type: ignore[no-untyped-call]
                 {**config, "HostConfig": host, "NetworkingConfig": {"EndpointsConfig": {host["NetworkMode"]: {}}}, "Labels": {}},
-                f"doce-bench-{container.id[:12]}",
+                f"doce-bench-{container.short_id}",
             )
             made.append(ids["Id"])
             ports += [int(one[0]["HostPort"]) for one in host["PortBindings"].values()]

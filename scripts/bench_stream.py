@@ -180,43 +180,17 @@ def serve(folder: Path, rate: int, seconds: float) -> int:
 
     import uvloop
 
-    from doce.actions.services import Services
-    from doce.auth.attempts import Attempts
-    from doce.auth.users import ApiTokens, Users
-    from doce.clock import SystemClock
-    from doce.db.connection import open_database
+    from doce import app
     from doce.events import log
-    from doce.events.feed import Feed
-    from doce.events.writer import EventWriter
-    from doce.llm.catalog import Catalog
-    from doce.presence.presence import Presence
-    from doce.projects.lifecycle import Projects
-    from doce.projects.prompts import PromptStore
-    from doce.projects.requests import Requests
-    from doce.projects.store import ProjectStore
     from doce.settings import Settings
     from doce.transport import Listener, listen
     from doce.web.routes import application
 
-    def no_agent(_: object) -> object:
-        raise NotImplementedError("there is no agent in a benchmark")
-
-    settings, clock = Settings(data=folder / "data", min_free_mb=0), SystemClock()
-    open_database(settings.database)
-    store, prompts, catalog = ProjectStore(settings, clock), PromptStore(clock), Catalog(settings, clock)
-    users, tokens, feed = Users(clock), ApiTokens(clock), Feed()
-    projects = Projects(settings, clock, store=store, prompts=prompts, models=catalog, isolates=lambda: False)
-    services = Services(
-        settings=settings, clock=clock, users=users, tokens=tokens, attempts=Attempts(clock), projects=projects, prompts=prompts,
-        requests=Requests(clock, store=store, agent=no_agent), catalog=catalog, feed=feed, agent=no_agent,
-        presence=Presence(clock, store=store, stale_s=30, ready=lambda project: {}),
-        monitor=None,  # type: ignore[arg-type]
-  # type: ignore[arg-type]
-    )  # fmt: skip
-    admin = users.first_admin("bench")
-    _, secret = tokens.create(admin.id, "bench")
-    project = projects.create(admin.id, "a site that is being measured")
-    writer = EventWriter(settings.database)
+    parts = app.build(Settings(data=folder / "data", min_free_mb=0, runtime="process"))
+    services, writer, feed = parts.services, parts.writer, parts.feed
+    admin = services.users.first_admin("bench")
+    _, secret = services.tokens.create(admin.id, "bench")
+    project = services.projects.create(admin.id, "a site that is being measured")
     writer.start()
 
     def put() -> None:
