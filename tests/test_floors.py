@@ -12,7 +12,10 @@ PACKAGE = Path(__file__).parent.parent / "doce"
 
 #: Lowest first; a package may import what stands on its own floor or below.
 FLOORS: list[set[str]] = [
-    {"doce", "doce.settings", "doce.errors", "doce.logger", "doce.clock", "doce.addresses", "doce.transport", "doce.naming"},
+    {
+        "doce", "doce.settings", "doce.errors", "doce.logger", "doce.clock", "doce.addresses", "doce.transport", "doce.naming",
+        "doce.tarballs",
+    },
     {"doce.testing.faults"},
     {"doce.db"},
     {"doce.events"},

@@ -41,7 +41,7 @@ def deploy(call: Call, given: OfProject) -> ProductionView:
     words=("rollback",), positional=("project", "version"), examples=("rollback ceramic-portfolio", "rollback ceramic-portfolio v2"),
 )  # fmt: skip
 def rollback(call: Call, given: Rollback) -> ProductionView:
-    """Go back to the version before, or to a named one."""
+    """Go back to the version before (after a stop, to what was live), or to a named one."""
     return call.services.productions.rollback(call.project, call.user.id, given.version)
 
 

@@ -62,7 +62,7 @@ def _created(found: ProjectView) -> str:
 def production(found: ProductionView) -> str:
     """What is live, what is going on, and the versions."""
     live = f"v{found.version} at {found.url}" if found.url else "nothing is live"
-    doing = f" (job {found.active_job})" if found.active_job else ""
+    doing = f" ({found.step}, job {found.active_job})" if found.active_job else ""
     lines = [f"{found.status.value}{doing} · {live}", *([found.error] if found.error else [])]
     for one in found.releases:
         mark = "→" if one.current else " "

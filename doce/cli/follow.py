@@ -104,7 +104,7 @@ def _deployed(doce: Doce, action: str, answer: dict[str, Any], *, follow_it: boo
     if as_json:
         put_json(answer)
     if not follow_it:
-        tell.line(f"{name}: {answer['status']}. `doce versions {name}` shows how it goes on.")
+        tell.line(f"{name}: {answer['step'] or answer['status']}. `doce versions {name}` shows how it goes on.")
         return 0
     with leaving(name), contextlib.closing(doce.events(str(project["id"]), after=answer["seq"])) as stream:
         # The other jobs of a deployment go on after it is live, until old visitors have left.
@@ -119,7 +119,7 @@ def _deployed(doce: Doce, action: str, answer: dict[str, Any], *, follow_it: boo
             if said["status"] == "failed":
                 tell.line(f"✗ {said.get('error')}", "red")
                 return 1
-            if said["status"] == wanted:
+            if said["status"] == wanted and not said.get("step"):
                 tell.line(f"✓ {name} is live: {said['url']}" if said.get("url") else f"✓ {name} is not served any more.", "green")
                 return 0
     return 1

@@ -286,7 +286,7 @@ class Watch:
             case said.ProjectDeleted():
                 self._line("the project is gone", "yellow")
             case said.ProductionStatus():
-                self._line(f"production: {payload.status}{f' · {payload.url}' if payload.url else ''}")
+                self._line(f"production: {payload.step or payload.status}{f' · {payload.url}' if payload.url else ''}")
 
     def _status(self, payload: said.ProjectStatusChanged) -> None:
         self._steps.status(payload)

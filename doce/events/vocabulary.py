@@ -352,6 +352,8 @@ class ProductionStatus(Payload):
     url: str | None = None
     hash: str | None = None
     error: str | None = None
+    #: what is being done now, in words
+    step: str | None = None
 
 
 class ViewerCount(Payload):

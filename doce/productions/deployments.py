@@ -26,6 +26,14 @@ from doce.settings import Settings
 
 #: The jobs of one deploy or rollback, in their order.
 PIPELINE = (JobType.PRODUCTION_BUILD, JobType.PRODUCTION_START, JobType.PRODUCTION_WAIT_READY, JobType.PRODUCTION_ROLLBACK)
+#: What a job of production does, in words.
+STEPS: dict[str, str] = {
+    JobType.PRODUCTION_BUILD: "building",
+    JobType.PRODUCTION_START: "starting the new version",
+    JobType.PRODUCTION_WAIT_READY: "waiting until it is healthy",
+    JobType.PRODUCTION_ROLLBACK: "rolling back",
+    JobType.PRODUCTION_STOP: "taking it off",
+}
 
 
 class ProductionStatus(StrEnum):
@@ -53,6 +61,8 @@ class ProductionView(View):
     started_at: int | None
     #: the job that works on it now
     active_job: int | None
+    #: what that job does, in words
+    step: str | None
     #: the project's last event when this was looked at: what follows is in the log after it
     seq: int
     releases: list[ReleaseView]
@@ -75,6 +85,7 @@ class Productions:
         """How it is now."""
         row, live, active = Project.get_by_id(project_id), self.layout(project_id).live(), self.active(project_id)
         served = row.production_started_at is not None and live is not None
+        job = active or next((one for one in jobs.active(project_id) if one.type == JobType.PRODUCTION_STOP), None)
         found = self.releases.all(project_id, live)
         return ProductionView(
             project_id=project_id,
@@ -86,7 +97,8 @@ class Productions:
             version=next((one.version for one in found if one.current), None),
             error=row.production_error,
             started_at=row.production_started_at if served else None,
-            active_job=active.id if active else None,
+            active_job=job.id if job else None,
+            step=STEPS[job.type] if job else None,
             releases=found,
         )
 
@@ -138,7 +150,7 @@ class Productions:
         return self.view(project.id)
 
     def rollback(self, project: ProjectView, user_id: str, word: str | None = None) -> ProductionView:
-        """Go back to the version before, or to the one called `word`; a deploy under way is cancelled.
+        """Go back to the version before (after a stop, to what it took off), or to the one called `word`; a deploy under way is cancelled.
 
         Raises NotFound or Conflict when there is none.
         """
@@ -160,12 +172,13 @@ class Productions:
                 if job.type in PIPELINE:
                     jobs.cancel(job.id, clock=self._clock)
             enqueue(ProductionStop(project_id=project.id), user_id=user_id, priority=10, clock=self._clock)
+            self.tell(project.id)
         return self.view(project.id)
 
     def tell(self, project_id: str) -> None:
         """Append how it is to the log, in the caller's transaction."""
         view = self.view(project_id)
-        payload = ProductionStatusEvent(status=view.status.value, url=view.url, hash=view.hash, error=view.error)
+        payload = ProductionStatusEvent(status=view.status.value, url=view.url, hash=view.hash, error=view.error, step=view.step)
         events.append(payload, project_id=project_id)
 
     def record(self, project_id: str, **columns: object) -> None:
@@ -182,6 +195,8 @@ class Productions:
         """The version before the live one; the link `previous` if its files are there."""
         layout = self.layout(project.id)
         live, kept = layout.live(), self.releases.kept(project.id)
+        if Project.get_by_id(project.id).production_started_at is None and (off := [one for one in kept if one.hash == live]):
+            return off[0]
         before = layout.before()
         found = [one for one in kept if one.hash == before and one.hash != live]
         version = next((one.version for one in kept if one.hash == live), None)

@@ -1,7 +1,7 @@
 """Where a project's releases are: ``data/production/<id>/``.
 
-``<hash>/dist`` is what is served, ``<hash>/src`` what a server release runs from; ``current`` and ``previous`` are links, and the
-link is the truth about what is live.
+``<hash>/dist`` is what is served or, of a server, runs; ``current`` and ``previous`` are links, and the link is the truth about what is
+live. ``<hash>/to`` is a link, too: the name of the empty folder it points at is where the server of that release listens.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CURRENT, PREVIOUS = "current", "previous"
+TO, PLACES, LEFT = "to", "places", "left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +43,27 @@ class ProductionLayout:
         """The hash that was live before."""
         return self._target(PREVIOUS)
 
-    def switch(self, hash: str) -> None:
-        """Make `hash` live in one rename; whoever reads sees the old one or the new one, never neither."""
+    def switch(self, hash: str, now: int) -> None:
+        """Make `hash` live in one rename; whoever reads sees the old one or the new one, never neither. `now`: epoch ms."""
         live = self.live()
         if live == hash:
             return
         if live:
             self._point(PREVIOUS, live)
+            (self.release(live) / LEFT).write_text(str(now))
         self._point(CURRENT, hash)
+
+    def left(self, hash: str) -> int:
+        """When `hash` was last switched away from, epoch ms; 0 when never."""
+        try:
+            return int((self.release(hash) / LEFT).read_text())
+        except (OSError, ValueError):
+            return 0
+
+    def listens(self, hash: str, place: str) -> None:
+        """The server of `hash` listens at `place`, ``host:port``: where visitors are taken while it is live."""
+        (self.release(hash) / PLACES / place).mkdir(parents=True, exist_ok=True)
+        self._point(f"{hash}/{TO}", f"{PLACES}/{place}")
 
     def _target(self, name: str) -> str | None:
         try:
@@ -57,8 +71,9 @@ class ProductionLayout:
         except OSError:
             return None
 
-    def _point(self, name: str, hash: str) -> None:
-        half = self.root / f".{name}.new"
+    def _point(self, name: str, target: str) -> None:
+        link = self.root / name
+        half = link.with_name(f".{link.name}.new")
         half.unlink(missing_ok=True)
-        half.symlink_to(hash)
-        half.replace(self.root / name)
+        half.symlink_to(target)
+        half.replace(link)

@@ -1,8 +1,10 @@
 """The configuration of the web server of one project: written by doce, read by nginx.
 
 Visitors are served from ``current``; a file that is only in the release before is served from there, so that a page loaded before
-a switch still finds its parts. A second listener, for doce alone, answers ``/<hash>/…`` for any release, which is how a new one is
-looked at before anybody else sees it.
+a switch still finds its parts. Of a release that is a server, visitors are taken to where the link ``to`` in its folder points. nginx
+looks at every request, so the one rename of ``current`` switches that, too; a reload would close kept connections that are idle,
+perhaps just as a visitor uses one. A second listener, for doce alone, answers ``/<hash>/…`` for any release, which is how a new one
+is looked at before anybody else sees it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from doce.productions.layout import CURRENT, PREVIOUS
+from doce.productions.layout import CURRENT, PLACES, PREVIOUS, TO
 
 TYPES = "/etc/nginx/mime.types"
 COMPRESSED = (
@@ -28,8 +30,10 @@ class Site:
     root: Path
     listen: str
     check: str
-    #: Where a server release listens, ``host:port``; None: files are served.
-    upstream: str | None = None
+    #: Releases are servers of their own; else files.
+    proxied: bool = False
+    #: Who knows the addresses of those servers' names; None: they have no names.
+    resolver: str | None = None
     #: Whose rights the processes that read files have; None: those of whoever starts it.
     user: str | None = None
 
@@ -67,9 +71,12 @@ http {{
         default "no-cache";
         "~{HASHED}$" "public, max-age=31536000, immutable";
     }}
+    map $realpath_root $place {{
+        "~/{PLACES}/(?<at>[^/]+)$" $at;
+    }}
     server {{
         listen {site.listen};
-{_proxied(site.upstream) if site.upstream else _files(root)}
+{_proxied(site) if site.proxied else _files(root)}
     }}
     server {{
         listen {site.check};
@@ -96,9 +103,12 @@ def _files(root: Path) -> str:
         location @before {{ root {_quoted(root / PREVIOUS / "dist")}; try_files $uri =404; }}"""
 
 
-def _proxied(upstream: str) -> str:
-    return f"""        location / {{
-            proxy_pass http://{upstream};
+def _proxied(site: Site) -> str:
+    resolver = f"resolver {site.resolver} valid=2s ipv6=off;" if site.resolver else ""
+    return f"""        {resolver}
+        location / {{
+            root {_quoted(site.root / CURRENT / TO)};
+            proxy_pass http://$place;
             proxy_http_version 1.1;
             proxy_set_header Host $http_host;
             proxy_set_header X-Forwarded-For $remote_addr;

@@ -24,7 +24,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from doce.productions.layout import CURRENT, PREVIOUS
+from doce.productions.layout import CURRENT, PREVIOUS, TO
 from doce.productions.nginx import HASHED
 from doce.transport import Listener, listen
 
@@ -64,35 +64,25 @@ class Files:
 
 
 class Site:
-    """What visitors get, read anew from the configuration when that changed."""
+    """What visitors get: files, or the answers of the live release's server."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.config: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        root = Path(self.config["root"])
+    def __init__(self, root: Path, *, proxied: bool) -> None:
+        self._to = root / CURRENT / TO if proxied else None
         self._files = Zipped(Files(root / CURRENT / "dist", root / PREVIOUS / "dist"))
         self._client = httpx.AsyncClient(timeout=httpx.Timeout(10, read=3600), trust_env=False, follow_redirects=False)
-        self._seen = path.stat().st_mtime_ns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        self._look()
-        upstream = self.config.get("upstream")
-        if upstream is None:
+        if self._to is None:
             await self._files(scope, receive, send)
         else:
-            await (await self._passed_on(Request(scope, receive), str(upstream)))(scope, receive, send)
+            await (await self._passed_on(Request(scope, receive), self._to))(scope, receive, send)
 
-    def _look(self) -> None:
-        seen = self._path.stat().st_mtime_ns
-        if seen != self._seen:
-            self.config, self._seen = json.loads(self._path.read_text("utf-8")), seen
-
-    async def _passed_on(self, request: Request, upstream: str) -> Response:
-        """The answer of the live release's server."""
+    async def _passed_on(self, request: Request, to: Path) -> Response:
+        """The answer of the server that `to` points at now."""
         headers = [(name, value) for name, value in request.headers.raw if name.decode("latin-1") not in _HOP]
-        url = f"http://{upstream}{request.url.path}" + (f"?{request.url.query}" if request.url.query else "")
+        url = f"http://{_place(to)}{request.url.path}" + (f"?{request.url.query}" if request.url.query else "")
         body = request.stream() if {"content-length", "transfer-encoding"} & set(request.headers) else None
         try:
             asked = self._client.build_request(request.method, url, headers=headers, content=body)
@@ -110,6 +100,10 @@ class Site:
         passed = StreamingResponse(pieces(), answer.status_code)
         passed.raw_headers = [(name.lower(), value) for name, value in answer.headers.raw if name.lower().decode("latin-1") not in _HOP]
         return passed
+
+
+def _place(to: Path) -> str:
+    return to.resolve().name
 
 
 class Zipped:
@@ -141,23 +135,23 @@ class Check:
         await Files(self._root / found[1] / "dist")(inner, receive, send)
 
 
-async def serve(path: Path) -> None:
+async def serve(config: dict[str, Any]) -> None:
     """Until SIGTERM or SIGQUIT; open requests are finished."""
-    site = Site(path)
+    root = Path(config["root"])
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     listeners = []
-    for app, name in ((site, "listen"), (Check(Path(site.config["root"])), "check")):
-        host, _, port = str(site.config[name]).rpartition(":")
+    for app, name in ((Site(root, proxied=config["proxied"]), "listen"), (Check(root), "check")):
+        host, _, port = str(config[name]).rpartition(":")
         listeners.append(Listener(app, listen(host, int(port))))
     for listener in listeners:
         listener.begin()
-    print(f"serves {site.config['root']} on {site.config['listen']}", flush=True)
+    print(f"serves {root} on {config['listen']}", flush=True)
     await stopping.wait()
     for listener in listeners:
         await listener.end()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1])))
+    asyncio.run(serve(json.loads(Path(sys.argv[1]).read_text("utf-8"))))

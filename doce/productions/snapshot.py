@@ -8,10 +8,10 @@ import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import IO
 
 from doce.errors import Unavailable
 from doce.projects.layout import Layout
+from doce.tarballs import unpack
 
 TIMEOUT_S = 120
 
@@ -36,21 +36,8 @@ def export(layout: Layout, commit: str, target: Path, path: str) -> None:
                 reason = done.stderr.decode("utf-8", "replace").strip()[-300:]
                 raise Unavailable(f"The snapshot {commit[:8]} could not be read: {reason}", hint="The files are untouched; deploy again.")
             packed.seek(0)
-            _unpack(packed, half)
+            with tarfile.open(fileobj=packed) as archive:
+                unpack(archive, half)
         half.rename(target)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(f"The snapshot could not be laid out: {error}.", hint="Free some disk space, then deploy again.") from error
-
-
-def _unpack(packed: IO[bytes], half: Path) -> None:
-    with tarfile.open(fileobj=packed) as archive:
-        for member in archive:
-            place = half / member.name
-            if not member.isreg() or ".." in Path(member.name).parts:
-                continue
-            place.parent.mkdir(parents=True, exist_ok=True)
-            source = archive.extractfile(member)
-            assert source
-            with source, place.open("wb") as file:
-                shutil.copyfileobj(source, file)
-            place.chmod(0o755 if member.mode & 0o100 else 0o644)

@@ -13,7 +13,6 @@ from doce.productions import nginx
 from doce.productions.layout import ProductionLayout
 from doce.projects import templates
 from doce.projects.layout import Layout
-from doce.projects.templates import Template
 from doce.projects.views import ProjectView
 from doce.settings import Settings
 from doce.stacks.stack import Mount, Probe, Service, Stack
@@ -21,6 +20,8 @@ from doce.stacks.stack import Mount, Probe, Service, Stack
 BUILD, WEB = "build", "web"
 #: Ports inside containers: visitors, doce's own look, a release's server.
 INSIDE, INSIDE_CHECK, INSIDE_SERVER = 8080, 8081, 8080
+#: Where the engine answers questions for the names of containers of one network.
+RESOLVER = "127.0.0.11"
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,13 @@ class ProductionStacks:
         )  # fmt: skip
         return Stack(project.id, project.slug, source, home, layout.logs, (service,), layout.store)
 
-    def web(self, project: ProjectView, ports: Ports, upstream: str | None = None) -> Stack:
+    def web(self, project: ProjectView, ports: Ports) -> Stack:
         """The web server; its configuration is written by `configure`."""
         layout = self.layout(project.id)
-        command, image = self._server(layout), "web"
         service = Service(
             name=WEB,
-            image=image,
-            command=command,
+            image="web",
+            command=self._server(layout),
             port=INSIDE if self._isolates else ports.web,
             host_port=ports.web,
             second=(INSIDE_CHECK if self._isolates else ports.check, ports.check),
@@ -104,12 +104,12 @@ class ProductionStacks:
         )
         return self._stack(project, layout, service, folder)
 
-    def upstream(self, project: ProjectView, hash: str, port: int) -> str:
-        """Where the web server finds a release's server."""
+    def place(self, project: ProjectView, hash: str, port: int) -> str:
+        """Where the web server finds a release's server, ``host:port``."""
         return f"doce_{project.id}-release-{hash}-1:{INSIDE_SERVER}" if self._isolates else f"127.0.0.1:{port}"
 
-    def configure(self, project: ProjectView, ports: Ports, upstream: str | None) -> bool:
-        """Write what the web server reads; True when it is another one than before."""
+    def configure(self, project: ProjectView, ports: Ports) -> bool:
+        """Write what the web server reads when it starts; True when it is something else than before."""
         layout = self.layout(project.id)
         temporary = layout.web / "tmp"
         temporary.mkdir(parents=True, exist_ok=True)
@@ -119,8 +119,9 @@ class ProductionStacks:
             listen, check = f"{self._settings.bind}:{ports.web}", f"127.0.0.1:{ports.check}"
         # Started by root, nginx would read as "nobody", who may not look into a folder of root's.
         user = "root root" if not self._isolates and os.geteuid() == 0 else None
-        text = nginx.render(nginx.Site(layout.root, listen, check, upstream, user))
-        own = json.dumps({"root": str(layout.root), "listen": listen, "check": check, "upstream": upstream})
+        proxied = templates.get(project.template).kind == "server"
+        text = nginx.render(nginx.Site(layout.root, listen, check, proxied, RESOLVER if self._isolates else None, user))
+        own = json.dumps({"root": str(layout.root), "listen": listen, "check": check, "proxied": proxied})
         changed = False
         for path, content in ((self._file(layout), text), (layout.web / "server.json", own)):
             if not path.exists() or path.read_text() != content:
@@ -131,11 +132,8 @@ class ProductionStacks:
         return changed
 
     def reload(self, project_id: str) -> tuple[str, ...] | None:
-        """What makes the web server read its configuration again; None: it does so by itself."""
-        layout = self.layout(project_id)
-        if self._isolates or self._nginx:
-            return (self._nginx or "nginx", "-e", "stderr", "-c", str(self._file(layout)), "-s", "reload")
-        return None
+        """What makes a web server that runs read its configuration again; None: it reads nothing that could change."""
+        return (*self._server(self.layout(project_id)), "-s", "reload") if self._isolates or self._nginx else None
 
     def _server(self, layout: ProductionLayout) -> tuple[str, ...]:
         if self._isolates or self._nginx:
@@ -148,7 +146,3 @@ class ProductionStacks:
     def _stack(self, project: ProjectView, layout: ProductionLayout, service: Service, workspace: Path | None = None) -> Stack:
         logs = Layout((self._settings.projects / project.id).absolute()).logs
         return Stack(project.id, project.slug, workspace or layout.root, layout.web, logs, (service,))
-
-
-def kind_of(project: ProjectView) -> Template:
-    return templates.get(project.template)

@@ -174,8 +174,11 @@ class ProductionRollback(ReleasePayload):
     type = JobType.PRODUCTION_ROLLBACK
 
 
-_ALL: list[type[JobPayload]] = [*ProjectPayload.__subclasses__(), *ReleasePayload.__subclasses__(), ProjectsDeleteAllForUser]
-PAYLOADS: dict[JobType, type[JobPayload]] = {payload.type: payload for payload in _ALL if payload is not ReleasePayload}
+def _leaves(kind: type[JobPayload]) -> list[type[JobPayload]]:
+    return [leaf for below in kind.__subclasses__() for leaf in _leaves(below)] or [kind]
+
+
+PAYLOADS: dict[JobType, type[JobPayload]] = {payload.type: payload for payload in _leaves(JobPayload)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from doce.errors import DoceError, Unavailable
 from doce.settings import tool_environment
+from doce.tarballs import unpack
 from doce.toolchain import packages
 from doce.toolchain.packages import Package
 
@@ -204,7 +205,8 @@ class Toolchain:
                 raise Unavailable(f"{package.name} {package.version} could not be fetched: npm left nothing.", hint=_AGAIN)
             _check(tarball, package.integrity or _told(answer), package)
             self._report(f"unpacking {package.name}", 0.8)
-            _unpack(tarball, half)
+            with tarfile.open(tarball) as archive:  # npm packs everything under one folder
+                unpack(archive, half, "package")
             shutil.rmtree(packed)
             program = half / package.program
             program.chmod(program.stat().st_mode | 0o755)
@@ -311,22 +313,6 @@ def _check(tarball: Path, integrity: str | None, package: Package) -> None:
             f"{package.name} {package.version} is not what it should be: its hash differs. It was thrown away.",
             hint="Look at which registry npm is set to, and try again.",
         )
-
-
-def _unpack(tarball: Path, target: Path) -> None:
-    """The files under ``package/``; npm packs neither links nor anything else. (Python before 3.11.4 has no `tarfile.data_filter`.)"""
-    root = target.resolve()
-    with tarfile.open(tarball) as archive:
-        for member in archive:
-            path = (root / member.name.removeprefix("package/")).resolve()
-            if not member.isreg() or not member.name.startswith("package/") or not path.is_relative_to(root):
-                continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            source = archive.extractfile(member)
-            assert source
-            with source, path.open("wb") as file:
-                shutil.copyfileobj(source, file)
-            path.chmod(0o755 if member.mode & 0o100 else 0o644)
 
 
 def _no_space(error: OSError) -> DoceError:

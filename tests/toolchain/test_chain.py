@@ -101,7 +101,7 @@ def test_a_full_disk_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(chain, "_unpack", full)
+    monkeypatch.setattr(chain, "unpack", full)
     monkeypatch.setattr(packages, "opencode", lambda: Package("opencode-test", "1", "bin/opencode", None))
     with pytest.raises(Unavailable, match="No space left") as caught:
         tools(tmp_path, npm=packing(tmp_path)).ensure("opencode")

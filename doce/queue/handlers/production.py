@@ -30,7 +30,7 @@ from doce.queue.handlers.work import Work
 from doce.queue.interrupts import Cancelled, Permanent
 from doce.queue.types import Job, ProductionBuild, ProductionRollback, ProductionStart, ProductionStop, ProductionWaitReady
 from doce.stacks.logs import LogFile
-from doce.stacks.stack import Probe
+from doce.stacks.stack import Probe, Stack
 from doce.testing import faults
 
 logger = logging.getLogger(__name__)
@@ -183,27 +183,33 @@ class Production:
         if not layout.release(hash).is_dir():
             raise NotFound(f"The files of version {hash} are gone.", hint="Deploy again.")
         self.work.runtime.available()
-        self._prepare(context, project)
+        self.work.tools.prepare_web(lambda _text: context.throw_if_cancel_requested())
         ports = self._ports(project, hash)
         try:
             if templates.get(project.template).kind == "server":
-                stack = self.stacks.server(project, hash, ports.server)
-                self.work.runtime.up(stack, report=self._report(project), cancelled=context.throw_if_cancel_requested)
-            live = layout.live()
-            self.stacks.configure(project, ports, self._upstream(project, live or hash))
-            stack = self.stacks.web(project, ports)
-            self.work.runtime.up(stack, report=self._report(project), cancelled=context.throw_if_cancel_requested)
+                self._up(context, project, self.stacks.server(project, hash, ports.server))
+                layout.listens(hash, self.stacks.place(project, hash, ports.server))
+            self._have_web(context, project, ports)
         except PortTaken as taken:
-            self._move(project, hash, taken)
+            self._move(project, taken)
             context.log(f"port {taken.port} was taken by somebody else; trying another")
             context.reschedule(FIRST_LOOK_MS)
 
-    def _prepare(self, context: JobContext, project: ProjectView) -> None:
-        self.work.tools.prepare_web(lambda _text: context.throw_if_cancel_requested())
+    def _have_web(self, context: JobContext, project: ProjectView, ports: Ports) -> None:
+        runs = any(one.service == WEB and one.state == "running" for one in self.work.runtime.ps(project.id))
+        changed = self.stacks.configure(project, ports)
+        self._up(context, project, self.stacks.web(project, ports))
+        # Only another doce than the one that started it, or another port, has it say something else.
+        if changed and runs and (command := self.stacks.reload(project.id)):
+            done = self.work.runtime.exec(project.id, WEB, command, timeout_s=10)
+            if done.exit_code:
+                raise Unavailable(f"The web server did not read its configuration: {done.output.strip()[-300:]}")
 
-    def _report(self, project: ProjectView) -> Callable[[str], None]:
+    def _up(self, context: JobContext, project: ProjectView, stack: Stack) -> None:
         log = LogFile(self.work.layout(project.id).log_file)
-        return lambda line: log.append("host", f"production: {line}\n")
+        self.work.runtime.up(
+            stack, report=lambda line: log.append("host", f"production: {line}\n"), cancelled=context.throw_if_cancel_requested
+        )
 
     def _ports(self, project: ProjectView, hash: str) -> Ports:
         span, server = self.work.settings.production_ports, templates.get(project.template).kind == "server"
@@ -215,15 +221,10 @@ class Production:
             Project.update(production_port=ports.web).where(Project.id == project.id).execute()
         return ports
 
-    def _move(self, project: ProjectView, hash: str, taken: PortTaken) -> None:
+    def _move(self, project: ProjectView, taken: PortTaken) -> None:
         span = self.work.settings.production_ports
         for service in (WEB, f"{WEB}-check") if taken.service == WEB else (taken.service,):
             move(project.id, service, span)
-
-    def _upstream(self, project: ProjectView, hash: str) -> str | None:
-        if templates.get(project.template).kind != "server":
-            return None
-        return self.stacks.upstream(project, hash, reserve(project.id, f"release-{hash}", self.work.settings.production_ports))
 
     # production.waitReady
 
@@ -277,14 +278,9 @@ class Production:
 
     def _switch(self, context: JobContext, project: ProjectView, hash: str) -> None:
         """From one moment to the next. The link first, since it is the truth; the row follows, also after a kill in between."""
-        layout, ports = self.stacks.layout(project.id), self._ports(project, hash)
-        layout.switch(hash)
-        faults.point("production.switched")
-        if self.stacks.configure(project, ports, self._upstream(project, hash)) and (command := self.stacks.reload(project.id)):
-            done = self.work.runtime.exec(project.id, WEB, command, timeout_s=10)
-            if done.exit_code:
-                raise Unavailable(f"The web server did not read its configuration: {done.output.strip()[-300:]}")
         now = self.work.clock.now_ms()
+        self.stacks.layout(project.id).switch(hash, now)
+        faults.point("production.switched")
         self.productions.record(project.id, production_hash=hash, production_started_at=now, production_error=None)
         context.log(f"{hash} is live")
 
@@ -294,14 +290,14 @@ class Production:
         wanted = {hash} | {str(job.values()["productionHash"]) for job in jobs.active(project.id) if "productionHash" in job.values()}
         there = {one.service for one in self.work.runtime.ps(project.id) if one.service.startswith("release-")}
         old = there - {f"release-{one}" for one in wanted}
-        since = Project.get_by_id(project.id).production_started_at or 0
-        wait = since + round(self.work.settings.drain_s * 1000) - self.work.clock.now_ms()
-        if old and wait > 0:
-            context.reschedule(min(wait, 1000))
-        if old:
-            self.work.runtime.down(project.id, old)
-            for service in old:
+        layout, enough = self.stacks.layout(project.id), self.work.clock.now_ms() - round(self.work.settings.drain_s * 1000)
+        waits = {service: layout.left(service.removeprefix("release-")) - enough for service in old}
+        if over := {service for service, wait in waits.items() if wait <= 0}:
+            self.work.runtime.down(project.id, over)
+            for service in over:
                 release(project.id, service)
+        if over != old:
+            context.reschedule(min(1000, *(wait for wait in waits.values() if wait > 0)))
         self._prune(project, wanted)
         with context.finishing():
             pass
