@@ -14,7 +14,7 @@ from pathlib import Path
 from doce.db.choices import current
 from doce.db.connection import database
 from doce.db.models import Project
-from doce.errors import BadRequest, DoceError, NotFound, Unavailable
+from doce.errors import DoceError, NotFound, Unavailable
 from doce.health import ready
 from doce.ports import PortTaken, move, release, reserve
 from doce.productions import digest, snapshot
@@ -64,10 +64,8 @@ class Production:
             if template.build.command and not (folder / "built").exists():
                 self._look_at_build(context, project, payload, folder)
             output = self._keep(context, project, source / template.build.output)
-        except Cancelled:
-            self._clear_build(project, folder)
-            raise
-        except (BadRequest, Permanent):
+        except (Cancelled, Permanent, DoceError, OSError):
+            # Also before another attempt: what a full disk holds half made is room that others need.
             self._clear_build(project, folder)
             raise
         faults.point("production.built")
