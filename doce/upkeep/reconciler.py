@@ -222,8 +222,9 @@ class Reconciler:
                 remove_tree(folder)
 
     def _folders(self) -> list[Path]:
-        root = self._work.settings.projects
-        if not root.is_dir():
-            return []
+        roots = [root for root in (self._work.settings.projects, self._work.settings.production) if root.is_dir()]
         limit = self._clock.now_ms() - ORPHAN_AGE_MS
-        return [path for path in root.iterdir() if path.name.startswith("prj_") and path.stat().st_mtime * 1000 < limit]
+        return [
+            path for root in roots for path in root.iterdir()
+            if path.name.startswith("prj_") and path.stat().st_mtime * 1000 < limit
+        ]  # fmt: skip

@@ -15,8 +15,8 @@ from doce.docker.engine import Engine
 from doce.docker.images import Images
 from doce.settings import Settings, machine_path
 from doce.toolchain import Toolchain
+from tests.docker.private import PrivateEngine
 
-from ..docker.private import PrivateEngine
 from .house import House, ended_prompt, house, running
 from .test_engine_away import waiting
 from .test_production import deploy

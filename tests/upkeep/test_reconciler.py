@@ -175,18 +175,21 @@ def test_what_no_row_knows_is_removed(scene: Scene, reconciler: Reconciler) -> N
     Port.create(port=41555, project_id="prj_gone", service=PREVIEW, created_at=0)
     Port.create(port=41556, project_id=project.id, service=PREVIEW, created_at=0)
     old, young, kept = (scene.settings.projects / name for name in ("prj_old", "prj_young", project.id))
-    for folder in (old, young, kept):
+    deployed, served = (scene.settings.production / name for name in ("prj_old", project.id))
+    for folder in (old, young, kept, deployed, served):
         (folder / "workspace").mkdir(parents=True)
     (old / "workspace" / "link").symlink_to(kept / "workspace")
     (kept / "workspace" / "page").write_text("mine")
     now = scene.clock.now_ms() / 1000
-    for folder, age in ((old, 3600), (young, 5), (kept, 3600)):
+    for folder, age in ((old, 3600), (young, 5), (kept, 3600), (deployed, 3600), (served, 3600)):
         os.utime(folder, (now - age, now - age))
     reconciler.look_at_everything()
     assert scene.runtime.asked == [("destroy", "prj_gone")]
     assert [row.port for row in Port.select()] == [41556]
     assert not old.exists()
+    assert not deployed.exists()
     assert young.exists()
+    assert served.exists()
     assert (kept / "workspace" / "page").read_text() == "mine"
 
 
