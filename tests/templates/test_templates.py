@@ -51,15 +51,22 @@ def test_nothing_is_loaded_from_elsewhere(name: str) -> None:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[Path, int]]:
     """The static template's dev server on a copy: (workspace, port)."""
+    with running("static", "dev-server.mjs", tmp_path) as served:
+        yield served
+
+
+@contextlib.contextmanager
+def running(template: str, program: str, tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """A copy of a template, served by one of its programs: (workspace, port). It must end well when asked to."""
     if node is None:
         pytest.skip("no Node here; `doce demo` fetches one")
     workspace = tmp_path / "site"
-    shutil.copytree(templates.get("static").workspace, workspace)
+    shutil.copytree(templates.get(template).workspace, workspace)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     process = subprocess.Popen(
-        [str(node.path), "dev-server.mjs"], cwd=workspace, env={"PORT": str(port), "HOST": "127.0.0.1", "PATH": os.defpath},
+        [str(node.path), program], cwd=workspace, env={"PORT": str(port), "HOST": "127.0.0.1", "PATH": os.defpath},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert process.stdout
@@ -103,6 +110,30 @@ def test_the_dev_server_serves_the_site_and_nothing_else(server: tuple[Path, int
         assert get(port, path)[0] in (400, 403, 404), path
     status, headers, body = get(port, "/styles.css", Range="bytes=0-9")
     assert (status, len(body)) == (206, 10)
+
+
+def test_the_example_server_serves_its_pages_and_nothing_else(tmp_path: Path) -> None:
+    with running("node-server", "server.mjs", tmp_path) as (workspace, port):
+        health = get(port, templates.get("node-server").start.health)
+        assert (health[0], health[2]) == (200, b'{"ok":true}')
+        status, headers, body = get(port, "/")
+        assert (status, headers["content-type"], len(body)) == (200, "text/html; charset=utf-8", int(headers["content-length"]))
+        (workspace / "public" / "out").symlink_to("/etc/passwd")
+        (workspace / "public" / ".env").write_text("SECRET=1")
+        for path in (
+            "/nope",
+            "/%2e%2e/package.json",
+            "/..%2fpackage.json",
+            "/../server.mjs",
+            "/.env",
+            "/out",
+            "//etc/passwd",
+            "/%00",
+            "/%ff",
+        ):
+            status, _, body = get(port, path)
+            assert (status in (400, 404), b"root:" in body, b"SECRET" in body) == (True, False, False), path
+        assert get(port, "/api/time")[1]["cache-control"] == "no-store"
 
 
 def test_a_change_is_told_to_the_open_page(server: tuple[Path, int]) -> None:

@@ -1,11 +1,11 @@
 // The whole server. Files in public/ are sent as they are; what changes is made here.
 import { createReadStream } from "node:fs";
-import { stat } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const root = fileURLToPath(new URL("public/", import.meta.url));
+const root = join(await realpath(fileURLToPath(new URL("public/", import.meta.url))), "/");
 const types = {
   ".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
   ".json": "application/json", ".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp",
@@ -19,13 +19,20 @@ const made = {
 };
 
 async function answer(request, response) {
-  const path = decodeURIComponent(new URL(request.url, "http://localhost").pathname);
+  let path;
+  try {
+    path = decodeURIComponent(new URL(request.url, "http://localhost").pathname);
+  } catch {
+    response.writeHead(400, { "content-type": "text/plain; charset=utf-8" });
+    return response.end("That address cannot be read.\n");
+  }
   if (Object.hasOwn(made, path)) {
     const text = JSON.stringify(await made[path](request));
     response.writeHead(200, { "content-type": "application/json", "cache-control": "no-store" });
     return response.end(text);
   }
-  const wanted = normalize(join(root, path.endsWith("/") ? `${path}index.html` : path));
+  // Where a link leads counts, not where it lies.
+  const wanted = await realpath(normalize(join(root, path.endsWith("/") ? `${path}index.html` : path))).catch(() => "");
   const found = wanted.startsWith(root) && !path.includes("/.") && (await stat(wanted).catch(() => null));
   if (!found || !found.isFile()) {
     response.writeHead(404, { "content-type": "text/plain; charset=utf-8" });
