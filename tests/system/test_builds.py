@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from .conftest import docked
 from .house import House, house
 from .test_production import PATH, deploy, production, rollback, stop, write
 
@@ -19,9 +20,12 @@ ENDLESS = "---\nconsole.log('it begins');\nawait new Promise((go) => setTimeout(
 SOON_MS = 2000
 
 
-@pytest.fixture(scope="module")
-def home(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with house(tmp_path_factory.mktemp("builds") / "data", cache, DOCE_BUILD_TIMEOUT_S="40", DOCE_DRAIN_S="1") as made:
+@pytest.fixture(scope="module", params=["process", "docker"])
+def home(request: pytest.FixtureRequest, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    if request.param == "docker":
+        request.getfixturevalue("images")
+    data = tmp_path_factory.mktemp("builds") / "data"
+    with (docked if request.param == "docker" else house)(data, cache, DOCE_BUILD_TIMEOUT_S="40", DOCE_DRAIN_S="1") as made:
         yield made
 
 
