@@ -113,6 +113,26 @@ def delete(project: str) -> Call[Wire]:
     return Call("DELETE", at("/api/projects/{project}", project=project))
 
 
+def production(project: str) -> Call[Wire]:
+    """What is deployed, what works on it, and the releases there are, newest first."""
+    return Call("GET", at("/api/projects/{project}/production", project=project))
+
+
+def deploy(project: str) -> Call[Wire]:
+    """Build the site and put it online; answers at once as `production` does. Raises Conflict while another one is on its way."""
+    return Call("POST", at("/api/projects/{project}/production", project=project))
+
+
+def rollback(project: str, version: str | None = None) -> Call[Wire]:
+    """Go back to the version before, or to a named one (``v3`` or a hash)."""
+    return Call("POST", at("/api/projects/{project}/production/rollback", project=project), body={"version": version})
+
+
+def undeploy(project: str) -> Call[Wire]:
+    """Take the deployed site off; its versions and its address stay."""
+    return Call("POST", at("/api/projects/{project}/production/stop", project=project))
+
+
 def answer_permission(project: str, request: str, reply: str, *, message: str | None = None) -> Call[Wire]:
     """Answer a permission with ``once``, ``always`` or ``reject``; the first answer wins."""
     path = at("/api/projects/{project}/permissions/{request}", project=project, request=request)
