@@ -18,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,6 +116,13 @@ MARK = b"event: chat.event"
 
 
 def run(viewers: int, rate: int, seconds: float) -> Result:
+    with watched(viewers, rate, seconds) as (everybody, server):
+        return receive(everybody, int(rate * seconds), server)
+
+
+@contextmanager
+def watched(viewers: int, rate: int, seconds: float) -> Iterator[tuple[list[Viewer], subprocess.Popen[str]]]:
+    """A server that begins to put events, and that many viewers of them."""
     with tempfile.TemporaryDirectory(prefix="doce-bench-") as folder:
         command = [sys.executable, __file__, "--serve", folder, "--rate", str(rate), "--seconds", str(seconds)]
         server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -128,7 +137,7 @@ def run(viewers: int, rate: int, seconds: float) -> Result:
                 viewer.data = b""
             server.stdin.write("go\n")
             server.stdin.flush()
-            return receive(everybody, int(rate * seconds), server)
+            yield everybody, server
         finally:
             server.kill()
             server.wait()

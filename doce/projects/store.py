@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import peewee as pw
-
 from doce import addresses
 from doce.clock import Clock
+from doce.db import hot
 from doce.db.connection import database
-from doce.db.models import Project, Prompt, Usage
+from doce.db.models import Project
 from doce.errors import Conflict, NotFound
 from doce.events import log as events
 from doce.events.vocabulary import ProjectStatusChanged, ProjectUpdated
 from doce.naming import free_slug
-from doce.projects.status import ACTIVE, PROJECT_TRANSITIONS, ProjectStatus, PromptState
+from doce.projects.status import PROJECT_TRANSITIONS, ProjectStatus, PromptState
 from doce.projects.views import ProjectView, UsageView
 from doce.settings import Settings
 
@@ -51,7 +50,10 @@ class ProjectStore:
 
     def get(self, project_id: str) -> ProjectView:
         """Raises NotFound for one that is not there or is deleted."""
-        return self._view(self._row(project_id))
+        rows = hot.projects("p.id = ?", (project_id,))
+        if not rows:
+            raise _gone()
+        return self._view(rows[0])
 
     def exists(self, project_id: str) -> bool:
         """There is a live row, in whatever state."""
@@ -59,18 +61,16 @@ class ProjectStore:
 
     def page(self, owner: str | None, limit: int, before: str | None) -> tuple[list[ProjectView], str | None]:
         """The latest projects first; `before` is the id that ended the last page."""
-        query = Project.select().where(Project.deleted_at.is_null())
-        if owner:
-            query = query.where(Project.owner_user_id == owner)
-        if before:
-            query = query.where(Project.id < before)
-        rows = list(query.order_by(Project.id.desc()).limit(limit + 1))
-        return [self._view(row) for row in rows[:limit]], rows[limit - 1].id if len(rows) > limit else None
+        wanted = {"p.owner_user_id = ?": owner, "p.id < ?": before}
+        where = " AND ".join(term for term, value in wanted.items() if value)
+        values = tuple(value for value in wanted.values() if value)
+        rows = hot.projects(where, (*values, limit + 1), "ORDER BY p.id DESC LIMIT ?")
+        return [self._view(row) for row in rows[:limit]], rows[limit - 1]["id"] if len(rows) > limit else None
 
     def live(self, *statuses: ProjectStatus) -> list[ProjectView]:
         """Projects in these states."""
-        rows = Project.select().where(Project.deleted_at.is_null(), Project.status.in_([status.value for status in statuses]))
-        return [self._view(row) for row in rows]
+        marks = ", ".join("?" for _ in statuses)
+        return [self._view(row) for row in hot.projects(f"p.status IN ({marks})", tuple(status.value for status in statuses))]
 
     def update(self, project_id: str, **columns: Any) -> None:
         """Change columns that are not the status."""
@@ -113,58 +113,49 @@ class ProjectStore:
 
     def candidates(self, owner: str | None) -> list[tuple[str, str, str]]:
         """(id, slug, name) of live projects, latest first."""
-        query = Project.select(Project.id, Project.slug, Project.name).where(Project.deleted_at.is_null())
-        if owner:
-            query = query.where(Project.owner_user_id == owner)
-        return [(row.id, row.slug, row.name) for row in query.order_by(Project.id.desc())]
+        sql = f"SELECT id, slug, name FROM projects WHERE deleted_at IS NULL {'AND owner_user_id = ?' if owner else ''} ORDER BY id DESC"
+        return [(row[0], row[1], row[2]) for row in database.execute_sql(sql, (owner,) if owner else ()).fetchall()]
 
     def _row(self, project_id: str) -> Project:
         row = Project.get_or_none(Project.id == project_id, Project.deleted_at.is_null())
         if row is None:
-            raise NotFound("There is no such project.", hint="`doce list` shows yours.")
+            raise _gone()
         assert isinstance(row, Project)
         return row
 
     def _announce(self, row: Project) -> None:
         payload = ProjectStatusChanged(
-            status=row.status, step=row.step, preview_url=self._preview_url(row), error=row.error, hint=row.error_hint
+            status=row.status,
+            step=row.step,
+            preview_url=self._preview_url(row.preview_port, row.status),
+            error=row.error,
+            hint=row.error_hint,
         )
         events.append(payload, project_id=row.id)
         project_id = str(row.id)
         database.after_commit(lambda: [listener(project_id) for listener in changed])
 
-    def _preview_url(self, row: Project) -> str | None:
-        if row.preview_port is None or row.status != ProjectStatus.RUNNING:
+    def _preview_url(self, port: int | None, status: str) -> str | None:
+        if port is None or status != ProjectStatus.RUNNING:
             return None
-        return addresses.site_url(self._settings, row.preview_port)
+        return addresses.site_url(self._settings, port)
 
-    def _view(self, row: Project) -> ProjectView:
-        first = (
-            Prompt.select(Prompt.message_id, Prompt.state).where(Prompt.project_id == row.id).order_by(Prompt.id).limit(1).tuples().first()
-        )
-        message_id, first_state = first or (None, PromptState.QUEUED.value)
-        sql = "SELECT state, count(*) FROM prompts WHERE project_id = ? AND state IN ('queued', 'sending', 'sent') GROUP BY state"
-        counts: dict[str, int] = dict(database.execute_sql(sql, (row.id,)).fetchall())
-        sums = (
-            Usage.select(pw.fn.SUM(Usage.input_tokens), pw.fn.SUM(Usage.output_tokens), pw.fn.SUM(Usage.cost))
-            .where(Usage.project_id == row.id)
-            .tuples()
-            .first()
-        )
+    def _view(self, row: dict[str, Any]) -> ProjectView:
+        """`row` as `hot.projects` gives it."""
+        message_id, first_state = row["first"] or (None, PromptState.QUEUED.value)
+        tokens_in, tokens_out, cost = row["used"]
         return ProjectView(
-            **{name: getattr(row, name) for name in _PLAIN},
-            status=ProjectStatus(row.status),
-            preview_url=self._preview_url(row),
+            **{name: row[name] for name in hot.PLAIN if name != "status"},
+            status=ProjectStatus(row["status"]),
+            preview_url=self._preview_url(row["preview_port"], row["status"]),
             initial_prompt_sent=first_state not in (PromptState.QUEUED, PromptState.SENDING),
             user_prompt_message_id=message_id,
             user_prompt_completed=first_state == PromptState.COMPLETED,
-            agent="working" if any(state.value in counts for state in ACTIVE) else "idle",
-            queued_prompts=counts.get(PromptState.QUEUED.value, 0),
-            usage=UsageView(input=sums[0] or 0, output=sums[1] or 0, cost=sums[2] or 0.0),
+            agent="working" if row["active"] else "idle",
+            queued_prompts=row["queued"],
+            usage=UsageView(input=tokens_in or 0, output=tokens_out or 0, cost=cost or 0.0),
         )
 
 
-_PLAIN = (
-    "id", "owner_user_id", "name", "slug", "description", "prompt", "template", "step", "error", "error_hint", "model", "preview_port",
-    "opencode_port", "path", "bootstrap_session_id", "stopped_by_user", "last_viewed_at", "created_at", "updated_at",
-)  # fmt: skip
+def _gone() -> NotFound:
+    return NotFound("There is no such project.", hint="`doce list` shows yours.")
