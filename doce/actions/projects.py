@@ -89,7 +89,7 @@ def list_projects(call: Call, given: Listing) -> Page[ProjectView]:
 
 @action(
     "projects.get", input=OfProject, output=ProjectView, role="viewer", method="GET", path="/api/projects/{project}",
-    words=("status",), positional=("project",), examples=("status ceramic-portfolio",),
+    words=("status",), positional=("project",), examples=("status ceramic-portfolio",), quick=True,
 )  # fmt: skip
 def get(call: Call, given: OfProject) -> ProjectView:
     """Show what a project is doing."""

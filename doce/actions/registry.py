@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -122,10 +123,12 @@ class Action:
     takes: Taken | None = None
     #: The answer is a file of one of these media types; `output` is `Download`.
     gives: tuple[str, ...] = ()
+    #: Reads a row or two and waits for nothing: done where the request is read, not in a thread.
+    quick: bool = False
     #: What somebody might type.
     examples: tuple[str, ...] = field(default=())
 
-    @property
+    @cached_property
     def placeholders(self) -> tuple[str, ...]:
         """Input fields that stand in the path."""
         return tuple(re.findall(r"{(\w+)}", self.path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import SecretStr
 
@@ -102,20 +102,32 @@ class ApiTokens:
         return Token(row.id, row.name, row.created_at, None), SecretStr(secret)
 
     def who(self, secret: str) -> Person | None:
-        """Whose token this is; None for an unknown or revoked one."""
+        """Whose token this is; None for an unknown or revoked one. Notes that it was used."""
+        row = self._row(secret)
+        if row is None:
+            return None
+        if self._used_long_ago(row):
+            ApiToken.update(last_used_at=self._clock.now_ms()).where(ApiToken.id == row[0]).execute()
+        return Person(row[2], row[3], row[4])
+
+    def glance(self, secret: str) -> Person | None:
+        """As `who`, but None as well when a use would have to be noted: it only reads."""
+        row = self._row(secret)
+        return Person(row[2], row[3], row[4]) if row and not self._used_long_ago(row) else None
+
+    def _row(self, secret: str) -> tuple[Any, ...] | None:
+        """(token id, last used, user id, name, role)."""
         if not secret.startswith(TOKEN_PREFIX):
             return None
         sql = """
             SELECT token.id, token.last_used_at, person.id, person.name, person.role FROM api_tokens token
               JOIN users person ON person.id = token.user_id WHERE token.hash = ? AND token.revoked_at IS NULL
         """
-        row = database.execute_sql(sql, (_hash(secret),)).fetchone()
-        if row is None:
-            return None
-        now = self._clock.now_ms()
-        if now - (row[1] or 0) > USED_EVERY_MS:
-            ApiToken.update(last_used_at=now).where(ApiToken.id == row[0]).execute()
-        return Person(row[2], row[3], row[4])
+        row: tuple[Any, ...] | None = database.execute_sql(sql, (_hash(secret),)).fetchone()
+        return row
+
+    def _used_long_ago(self, row: tuple[Any, ...]) -> bool:
+        return self._clock.now_ms() - (row[1] or 0) > USED_EVERY_MS
 
     def list(self, user_id: str) -> list[Token]:
         """A user's tokens, newest first."""

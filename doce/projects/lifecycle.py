@@ -108,11 +108,13 @@ class Projects:
 
         Raises NotFound naming what there is, Conflict when several begin like that.
         """
-        known = self._store.candidates(owner)
         wanted = word.strip().lower().rstrip("/").rpartition("/")[2]
-        for exact in known:
-            if wanted in exact[:2] or exact[2].lower() == wanted:
-                return self.get(exact[0])
+        if exact := self._store.exact(owner, wanted):
+            return exact
+        known = self._store.candidates(owner)
+        for id, _, name in known:
+            if name.lower() == wanted:
+                return self.get(id)
         near = [entry for entry in known if entry[1].startswith(wanted)] if wanted else []
         if len(near) == 1:
             return self.get(near[0][0])

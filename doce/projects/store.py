@@ -111,6 +111,12 @@ class ProjectStore:
             events.append(ProjectUpdated(name=row.name, slug=row.slug, model=row.model), project_id=project_id)
         return self.get(project_id)
 
+    def exact(self, owner: str | None, word: str) -> ProjectView | None:
+        """The project with this id or slug, if there is one (`owner` None: anybody's)."""
+        mine, values = (" AND p.owner_user_id = ?", (word, word, owner)) if owner else ("", (word, word))
+        rows = hot.projects(f"(p.id = ? OR p.slug = ?){mine}", values)
+        return self._view(rows[0]) if rows else None
+
     def candidates(self, owner: str | None) -> list[tuple[str, str, str]]:
         """(id, slug, name) of live projects, latest first."""
         sql = f"SELECT id, slug, name FROM projects WHERE deleted_at IS NULL {'AND owner_user_id = ?' if owner else ''} ORDER BY id DESC"
