@@ -57,7 +57,7 @@ class ProjectStore:
 
     def exists(self, project_id: str) -> bool:
         """There is a live row, in whatever state."""
-        return bool(Project.select().where(Project.id == project_id, Project.deleted_at.is_null()).exists())
+        return database.execute_sql("SELECT 1 FROM projects WHERE id = ? AND deleted_at IS NULL", (project_id,)).fetchone() is not None
 
     def page(self, owner: str | None, limit: int, before: str | None) -> tuple[list[ProjectView], str | None]:
         """The latest projects first; `before` is the id that ended the last page."""

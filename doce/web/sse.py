@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -22,7 +23,7 @@ from doce.errors import BadRequest, DoceError
 from doce.presence.presence import Visit
 from doce.projects.views import ProjectView
 from doce.stacks.logs import Chunk, LogFile
-from doce.web.requests import bearer, who
+from doce.web.requests import bearer, glance, who
 
 HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
 CONNECTED = b": connected\n\n"
@@ -112,7 +113,9 @@ class Streams:
         reader = feed.subscribe(project_id, after)
         visit = self._visit(request, person, project_id, follow)
         loop = asyncio.get_running_loop()
-        checked = quiet_at = loop.time()
+        quiet_at = loop.time()
+        # Not all at the same time: a crowd that came together would be looked at together.
+        checked = quiet_at - random.uniform(0, CHECK_S)
         pause = min(CHECK_S, self._services.settings.keepalive_s)
         try:
             while follow or reader.cursor < reader.head:
@@ -129,7 +132,7 @@ class Streams:
                         return
                 if loop.time() - checked >= CHECK_S:
                     checked = loop.time()
-                    if not await self._do(self._may_still, request, person, project_id):
+                    if not await self._is_still_admitted(request, person, project_id):
                         return
                 if loop.time() - quiet_at >= self._services.settings.keepalive_s:
                     quiet_at = loop.time()
@@ -175,7 +178,7 @@ class Streams:
                     yield KEEP_ALIVE
             if loop.time() - checked >= CHECK_S:
                 checked = loop.time()
-                if not await self._do(self._may_still, request, person, project.id):
+                if not await self._is_still_admitted(request, person, project.id):
                     return
 
     def _visit(self, request: Request, person: Person, project_id: str, follow: bool) -> Visit | None:
@@ -202,6 +205,12 @@ class Streams:
     def _find(self, person: Person | None, word: str) -> tuple[Person, ProjectView]:
         signed_in = policy.signed_in(self._services.users, person)
         return signed_in, find_project(self._services, signed_in, word)
+
+    async def _is_still_admitted(self, request: Request, person: Person, project_id: str) -> bool:
+        """At a glance where that is enough: a thousand readers are asked this every few seconds."""
+        if glance(self._services, request) == person and self._services.projects.exists(project_id):
+            return True
+        return bool(await self._do(self._may_still, request, person, project_id))
 
     def _may_still(self, request: Request, person: Person, project_id: str) -> bool:
         """The token still opens and the project is still there."""
