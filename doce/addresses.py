@@ -18,9 +18,20 @@ def doce_url(settings: Settings, port: int | None = None) -> str:
     return f"http://localhost:{port or settings.port}"
 
 
+def site_host(settings: Settings) -> str:
+    """Host name of previews and deployed sites."""
+    return settings.site_host or (settings.public_url and urlsplit(settings.public_url).hostname) or "127.0.0.1"
+
+
 def site_url(settings: Settings, port: int) -> str:
     """Where people reach a preview or a deployed site that listens on `port`."""
-    if settings.public_url:
-        host = urlsplit(settings.public_url).hostname or "127.0.0.1"
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-    return f"http://127.0.0.1:{port}/"
+    host = site_host(settings)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def shared_with_sites(settings: Settings, host: str, secure: bool) -> bool:
+    """A browser that has a cookie of doce at `host` would send it to sites, too: ports are no border to it, only names are.
+
+    Unless it was set over https: then it goes nowhere without, and sites have none.
+    """
+    return not secure and host.lower().strip("[]") == site_host(settings).lower().strip("[]")

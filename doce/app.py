@@ -21,7 +21,9 @@ from doce import logger as logs
 from doce.actions.services import Services
 from doce.auth import setup as first_setup
 from doce.auth.attempts import Attempts
+from doce.auth.identities import Identities
 from doce.auth.secrets import SecretKey
+from doce.auth.sessions import Sessions
 from doce.auth.users import ApiTokens, Users
 from doce.clock import SystemClock
 from doce.db import setting
@@ -49,6 +51,7 @@ from doce.productions.stack import ProductionStacks
 from doce.projects.arrivals import Arrivals
 from doce.projects.incoming import Incoming
 from doce.projects.lifecycle import Projects
+from doce.projects.members import Members
 from doce.projects.prompts import PromptStore
 from doce.projects.requests import Requests
 from doce.projects.stack import Stacks
@@ -80,6 +83,7 @@ from doce.web.routes import application
 
 logger = logging.getLogger(__name__)
 
+HOUR_S = 3600.0
 #: Least time between two looks of `doce worker` at the queue, ms.
 WORKER_POLL_MS = 50
 
@@ -138,7 +142,8 @@ def build(settings: Settings) -> Parts:
         productions=productions, production_stacks=ProductionStacks(settings, isolates=runtime.isolates, path=machine_path()),
     )  # fmt: skip
     services = Services(
-        settings=settings, clock=clock, users=Users(clock), tokens=ApiTokens(clock), attempts=Attempts(clock), projects=projects,
+        settings=settings, clock=clock, users=Users(clock), tokens=ApiTokens(clock), sessions=Sessions(clock),
+        identities=Identities(clock), members=Members(clock), attempts=Attempts(clock), projects=projects,
         prompts=prompts, requests=requests, catalog=catalog, providers=Providers(key, clock, catalog), feed=feed, presence=presence,
         incoming=incoming, arrivals=arrivals, monitor=Monitor(settings, clock, runtime=runtime), productions=productions,
         agent=stacks.agent,
@@ -251,7 +256,8 @@ async def _serve(parts: Parts, listener: Listener) -> None:
         logger.info("doce %s listens", __version__, extra={"url": url, "pid": os.getpid()})
         print(f"doce listens at {url}", flush=True)
         if not await asyncio.to_thread(parts.services.users.any):
-            print("Nobody is set up yet: run `doce setup` on this machine.", flush=True)
+            code = await asyncio.to_thread(first_setup.code)
+            print(f"Nobody is set up yet: open {url} (from another machine with the code {code}), or run `doce setup` here.", flush=True)
         stop = asyncio.create_task(stopping.wait())
         await asyncio.wait({stop, serving}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
@@ -305,7 +311,10 @@ def _rounds(parts: Parts, disk: DiskWatch) -> list[Rounds]:
         return Rounds(name, look, every_s=every_s, shift=shift)
 
     reaper = Reaper(settings, work.clock, store=work.store, requests=parts.services.requests)
-    return [rounds("reaper", reaper.look, settings.reap_s), rounds("disk watch", disk.look, settings.disk_s)]
+    return [
+        rounds("reaper", reaper.look, settings.reap_s), rounds("disk watch", disk.look, settings.disk_s),
+        rounds("sessions", parts.services.sessions.sweep, HOUR_S),
+    ]  # fmt: skip
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -35,6 +35,9 @@ class Settings(BaseModel):
     bind: str = Field("127.0.0.1", description="Address doce and previews listen on.")
     port: int = Field(8420, ge=0, le=65535, description="Port of doce itself; 0 takes a free one.")
     public_url: str | None = Field(None, description="Address people use to reach this doce, when it is not http://<bind>:<port>.")
+    site_host: str | None = Field(
+        None, description="Host name of previews and deployed sites, another than that of DOCE_PUBLIC_URL; what a site may not share."
+    )
     gateway_port: int = Field(0, ge=0, le=65535, description="Port of the model gateway; 0 takes a free one once and keeps it.")
     runtime: Literal["process", "docker"] | None = Field(
         None, description="What runs projects: `docker` isolates them. Not set: `process`, and only with the rehearsal model."

@@ -7,7 +7,9 @@ from doce.actions import (
     files,
     jobs,
     looking,
+    members,
     monitoring,
+    people,
     presence,
     productions,
     projects,
@@ -19,7 +21,22 @@ from doce.actions import (
 from doce.actions.registry import ACTIONS, Action
 
 #: Modules that declare actions.
-DECLARING = (account, projects, files, prompts, productions, presence, monitoring, looking, jobs, providers, settings, words)
+DECLARING = (
+    account,
+    people,
+    projects,
+    members,
+    files,
+    prompts,
+    productions,
+    presence,
+    monitoring,
+    looking,
+    jobs,
+    providers,
+    settings,
+    words,
+)
 
 
 def actions() -> dict[str, Action]:

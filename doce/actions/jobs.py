@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from doce.actions.registry import Call, Done, Input, action, find_project
+from doce.actions.registry import Call, Done, Input, action, check_role, find_project
 from doce.actions.services import Services
 from doce.auth.users import Person
 from doce.errors import Forbidden
@@ -102,6 +102,14 @@ def visible(services: Services, person: Person, job_id: int) -> Job:
     return job
 
 
+def _mine(call: Call, job_id: int) -> Job:
+    """The job, if this person may change it: of a project it takes an editor."""
+    job = _visible(call, job_id)
+    if job.project_id is not None and call.services.projects.exists(job.project_id):
+        check_role(call.services, call.user, call.services.projects.get(job.project_id), "editor")
+    return job
+
+
 def _own_projects(call: Call) -> set[str]:
     return call.services.projects.ids_of(call.user.id)
 
@@ -138,28 +146,28 @@ def logs(call: Call, given: JobLogListing) -> JobLines:
 @action("jobs.cancel", input=OfJob, output=JobView, role="member", method="POST", path="/api/jobs/{job}/cancel", status=202)
 def cancel(call: Call, given: OfJob) -> JobView:
     """Cancel a job; a running one ends within seconds."""
-    _visible(call, given.job)
+    _mine(call, given.job)
     return view(jobs.cancel(given.job, clock=call.services.clock))
 
 
 @action("jobs.retry", input=OfJob, output=JobView, role="member", method="POST", path="/api/jobs/{job}/retry", status=202)
 def retry(call: Call, given: OfJob) -> JobView:
     """Try a failed or cancelled job again, as a new job."""
-    _visible(call, given.job)
+    _mine(call, given.job)
     return view(jobs.retry(given.job, user_id=call.user.id, clock=call.services.clock).job)
 
 
 @action("jobs.runNow", input=OfJob, output=JobView, role="member", method="POST", path="/api/jobs/{job}/now", status=202)
 def run_now(call: Call, given: OfJob) -> JobView:
     """End the wait of a queued job."""
-    _visible(call, given.job)
+    _mine(call, given.job)
     return view(jobs.run_now(given.job, clock=call.services.clock))
 
 
 @action("jobs.delete", input=OfJob, output=Done, role="member", method="DELETE", path="/api/jobs/{job}")
 def delete(call: Call, given: OfJob) -> Done:
     """Delete a job that has ended."""
-    _visible(call, given.job)
+    _mine(call, given.job)
     jobs.delete(given.job)
     return Done(message=f"Job {given.job} is deleted.")
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from doce.actions.paging import Paging, cut
 from doce.actions.registry import Call, Done, Input, action
+from doce.auth import preferences
 from doce.errors import BadRequest, Conflict
 from doce.projects import templates
 from doce.projects.attachments import Upload
@@ -76,7 +77,7 @@ class TemplateView(View):
 def create(call: Call, given: Create) -> ProjectView:
     """Make a site from a sentence; answers at once, the work goes on by itself."""
     return call.services.projects.create(
-        call.user.id, given.prompt, name=given.name, template=given.template, model=given.model,
+        call.user.id, given.prompt, name=given.name, template=given.template, model=given.model or preferences.of(call.user.id).model,
         attached=[attached.upload() for attached in given.attachments],
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 
 from doce.actions.services import Services
@@ -17,6 +17,7 @@ from doce.auth import policy
 from doce.auth.users import Person
 from doce.errors import BadRequest, Forbidden, InternalServerError, NotFound
 from doce.projects.incoming import Received
+from doce.projects.members import RANKS
 from doce.projects.views import ProjectView, View
 
 #: The last three are roles on the project that the input names.
@@ -62,12 +63,43 @@ class Taken:
 
 
 @dataclass(frozen=True)
+class Caller:
+    """Where a call comes from, for those few actions that ask."""
+
+    #: address, for counting failures
+    address: str = "?"
+    #: the same machine
+    local: bool = False
+    #: a browser would keep a session cookie to doce alone, see `addresses.shared_with_sites`
+    keeps_cookies: bool = True
+    #: the secret of the browser's session, when that is how it showed who it is
+    session: SecretStr | None = None
+
+
+NOWHERE = Caller()
+
+
+class SignedIn(View):
+    """Somebody begins a session; doors of browsers put `session` into their cookie."""
+
+    id: str
+    name: str
+    role: Literal["admin", "member"]
+    session: SecretStr = Field(exclude=True)
+
+
+class SignedOut(Done):
+    """The session is over."""
+
+
+@dataclass(frozen=True)
 class Call:
     """One call of an action: by whom, on which project."""
 
     services: Services
     user: Person
     request_id: str = ""
+    caller: Caller = NOWHERE
     #: The project that the input names, when the action is about one.
     found: ProjectView | None = None
     #: The file that came with it, when the action takes one.
@@ -87,7 +119,7 @@ class Call:
 
     @property
     def sees(self) -> str | None:
-        """Whose projects this person sees: their own, an admin (None) everybody's."""
+        """Whose projects this person sees: those they belong to, an admin (None) everybody's."""
         return None if self.user.is_admin else self.user.id
 
 
@@ -123,6 +155,8 @@ class Action:
     takes: Taken | None = None
     #: The answer is a file of one of these media types; `output` is `Download`.
     gives: tuple[str, ...] = ()
+    #: About a browser's session, or with a password: not for the command line.
+    browser: bool = False
     #: Reads a row or two and waits for nothing: done where the request is read, not in a thread.
     quick: bool = False
     #: What somebody might type.
@@ -200,20 +234,35 @@ def invalid(chosen: Action, error: ValidationError) -> BadRequest:
     return BadRequest(f"The field {name!r} is not valid: {first['msg']}.", details={"field": name})
 
 
-def perform(chosen: Action, services: Services, user: Person | None, given: Input, *, request_id: str = "") -> Any:
+def perform(
+    chosen: Action, services: Services, user: Person | None, given: Input, *, request_id: str = "", caller: Caller = NOWHERE
+) -> Any:
     """Do it, if this person may. Order of checks: nobody 401, no such project 404, not allowed 403."""
-    return chosen.run(admit(chosen, services, user, given, request_id=request_id), given)
+    return chosen.run(admit(chosen, services, user, given, request_id=request_id, caller=caller), given)
 
 
-def admit(chosen: Action, services: Services, user: Person | None, given: Input, *, request_id: str = "") -> Call:
+def admit(chosen: Action, services: Services, user: Person | None, given: Input, *, request_id: str = "", caller: Caller = NOWHERE) -> Call:
     """The call, if this person may make it."""
     if chosen.role == "public":
-        return Call(services, user or policy.NOBODY, request_id)
+        return Call(services, user or policy.NOBODY, request_id, caller)
     person = policy.signed_in(services.users, user)
     if chosen.role == "admin" and not person.is_admin:
         raise Forbidden("Only an admin may do this.", hint="Ask an admin of this doce.")
-    found = find_project(services, person, getattr(given, "project", "")) if chosen.about_project else None
-    return Call(services, person, request_id, found)
+    if not chosen.about_project:
+        return Call(services, person, request_id, caller)
+    found = find_project(services, person, getattr(given, "project", ""))
+    check_role(services, person, found, chosen.role)
+    return Call(services, person, request_id, caller, found)
+
+
+def check_role(services: Services, person: Person, project: ProjectView, wanted: str) -> None:
+    """Raises Forbidden when this person may do less than `wanted` (viewer, editor, owner) on a project they belong to."""
+    if wanted == "viewer" or person.is_admin or project.owner_user_id == person.id:
+        return
+    role = services.members.role_of(project.id, person.id) or "viewer"
+    if RANKS.index(role) < RANKS.index(wanted):
+        a = {"viewer": "a viewer", "editor": "an editor", "owner": "its owner"}
+        raise Forbidden(f"You are {a[role]} of {project.name}; this takes {a[wanted]}.", hint="Its owner can change what you may.")
 
 
 def find_project(services: Services, person: Person, word: str) -> ProjectView:

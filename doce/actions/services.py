@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from doce.auth.attempts import Attempts
+from doce.auth.identities import Identities
+from doce.auth.sessions import Sessions
 from doce.auth.users import ApiTokens, Users
 from doce.clock import Clock
 from doce.events.feed import Feed
@@ -17,6 +19,7 @@ from doce.productions.deployments import Productions
 from doce.projects.arrivals import Arrivals
 from doce.projects.incoming import Incoming
 from doce.projects.lifecycle import Projects
+from doce.projects.members import Members
 from doce.projects.prompts import PromptStore
 from doce.projects.requests import Requests
 from doce.projects.views import ProjectView
@@ -32,8 +35,11 @@ class Services:
     clock: Clock
     users: Users
     tokens: ApiTokens
+    sessions: Sessions
+    identities: Identities
     attempts: Attempts
     projects: Projects
+    members: Members
     prompts: PromptStore
     requests: Requests
     catalog: Catalog

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
+import secrets
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -11,8 +13,11 @@ from pydantic import SecretStr
 from doce import addresses
 from doce.auth.users import ApiTokens, Person, Users
 from doce.db import setting
+from doce.errors import Forbidden
 from doce.settings import Settings
 
+#: The instance setting that holds the code which whoever is not on this machine must know to make the first admin.
+CODE = "setup_code"
 #: Read by `doce.client`; holds ``{"url", "token"}``.
 FILE_NAME = "cli.json"
 #: The instance setting that holds the address of the `doce serve` that ran last.
@@ -24,6 +29,17 @@ def setup(settings: Settings, users: Users, tokens: ApiTokens, name: str, passwo
     person = users.first_admin(name, password)
     leave_token(settings, tokens.create(person.id, "command line of this machine")[1])
     return person
+
+
+def code() -> str:
+    """The one-time code of this doce: `doce serve` prints it until there is an admin."""
+    return str(setting.keep(CODE, lambda: secrets.token_hex(8)))
+
+
+def check_code(said: str | None) -> None:
+    """Raises Forbidden."""
+    if not hmac.compare_digest((said or "").strip().lower().encode("utf-8", "replace"), code().encode()):
+        raise Forbidden("Making the first admin from another machine takes the code.", hint="`doce serve` prints it when it starts.")
 
 
 def leave_token(settings: Settings, token: SecretStr, url: str | None = None) -> Path:

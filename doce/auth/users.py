@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from pydantic import SecretStr
 
-from doce.auth.passwords import hash_password
+from doce.auth.passwords import hash_password, verify_password
 from doce.clock import Clock
 from doce.db.connection import database
 from doce.db.ids import new_id
-from doce.db.models import ApiToken, User
+from doce.db.models import ApiToken, Identity, LinkCode, Project, ProjectMember, Session, User, UserSetting
 from doce.errors import BadRequest, Conflict, NotFound
 
 Role = Literal["admin", "member"]
@@ -45,6 +45,18 @@ class Token:
     last_used_at: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user as an admin sees them. Times are epoch ms."""
+
+    id: str
+    name: str
+    role: Role
+    created_at: int
+    #: can sign in in a browser
+    has_password: bool
+
+
 class Users:
     """The people of this doce."""
 
@@ -73,17 +85,103 @@ class Users:
 
     def get(self, user_id: str) -> Person:
         """Raises NotFound."""
-        row = User.get_or_none(User.id == user_id)
+        return _person(self._row(user_id))
+
+    def find(self, word: str) -> Person:
+        """The user of this id or name. Raises NotFound."""
+        cleaned = " ".join(word.split())
+        row = User.get_or_none(((User.id == cleaned) | (User.name == cleaned)) & User.deleted_at.is_null())
+        if row is None:
+            raise NotFound(f"There is no user {cleaned[:100]!r}.", hint="`doce users list` shows those there are.")
+        return _person(row)
+
+    def list(self) -> list[Account]:
+        """Everybody, the first user first."""
+        rows = User.select().where(User.deleted_at.is_null()).order_by(User.id)
+        return [Account(row.id, row.name, _role(row.role), row.created_at, row.password is not None) for row in rows]
+
+    def sign_in(self, name: str, password: str) -> Person | None:
+        """Who this is; None for an unknown name or another password, after the same time."""
+        row = User.get_or_none(User.name == " ".join(name.split()), User.deleted_at.is_null())
+        good = verify_password(password, row.password if row else None)
+        return _person(row) if row and good else None
+
+    def has_password(self, user_id: str, password: str) -> bool:
+        return verify_password(password, self._row(user_id).password)
+
+    def knows_password(self, user_id: str) -> bool:
+        """There is one to sign in with."""
+        return self._row(user_id).password is not None
+
+    def set_password(self, user_id: str, password: str) -> None:
+        """Raises BadRequest for one that is too short."""
+        hashed = hash_password(password)
+        User.update(password=hashed).where(User.id == self._row(user_id).id).execute()
+
+    def change(self, user_id: str, *, name: str | None = None, role: Role | None = None) -> Person:
+        """Another name or role. Raises Conflict for a name that is taken, and when nobody would be admin any more."""
+        with database.atomic():
+            row = self._row(user_id)
+            if role == "member" and row.role == "admin":
+                self._check_other_admin(user_id)
+            if name is not None:
+                cleaned = checked_name(name)
+                if User.select().where(User.name == cleaned, User.id != user_id).exists():
+                    raise Conflict(f"There is already a user {cleaned!r}.")
+                row.name = cleaned
+            row.role = role or row.role
+            row.save(only=[User.name, User.role])
+        return _person(row)
+
+    def remove(self, user_id: str) -> None:
+        """They are gone, with sessions, tokens, links and memberships. Raises Conflict while they own projects or are the last admin."""
+        with database.atomic():
+            row = self._row(user_id)
+            if row.role == "admin":
+                self._check_other_admin(user_id)
+            owned = Project.select().where(Project.owner_user_id == user_id, Project.deleted_at.is_null()).count()
+            if owned:
+                raise Conflict(
+                    f"{row.name} owns {owned} project{'s' if owned > 1 else ''}.",
+                    hint="Give them to somebody else (`doce members transfer`) or delete them first.",
+                )
+            for table in (Session, ApiToken, Identity, LinkCode, ProjectMember, UserSetting):
+                table.delete().where(table.user_id == user_id).execute()
+            now = self._clock.now_ms()
+            # The row stays for what they did; the name is free again.
+            User.update(deleted_at=now, password=None, name=f"{row.name} ({user_id})").where(User.id == user_id).execute()
+
+    def _row(self, user_id: str) -> User:
+        row = User.get_or_none(User.id == user_id, User.deleted_at.is_null())
         if row is None:
             raise NotFound("There is no such user.")
-        return Person(row.id, row.name, "admin" if row.role == "admin" else "member")
+        assert isinstance(row, User)
+        return row
+
+    def _check_other_admin(self, user_id: str) -> None:
+        if not User.select().where(User.role == "admin", User.id != user_id, User.deleted_at.is_null()).exists():
+            raise Conflict("This is the last admin.", hint="Make somebody else an admin first.")
 
     def _add(self, name: str, role: Role, hashed: str | None) -> Person:
-        cleaned = " ".join(name.split())
-        if not cleaned or len(cleaned) > 100 or not cleaned.isprintable():
-            raise BadRequest("The name must have 1 to 100 printable characters.")
+        cleaned = checked_name(name)
         row = User.create(id=new_id("usr"), name=cleaned, role=role, password=hashed, created_at=self._clock.now_ms())
         return Person(row.id, row.name, role)
+
+
+def checked_name(name: str) -> str:
+    """Raises BadRequest for what is no name."""
+    cleaned = " ".join(name.split())
+    if not cleaned or len(cleaned) > 100 or not cleaned.isprintable():
+        raise BadRequest("The name must have 1 to 100 printable characters.")
+    return cleaned
+
+
+def _role(word: str) -> Role:
+    return "admin" if word == "admin" else "member"
+
+
+def _person(row: User) -> Person:
+    return Person(row.id, row.name, _role(row.role))
 
 
 class ApiTokens:

@@ -59,7 +59,7 @@ OUTPUT = click.Option(["-o", "--output"], type=click.Path(dir_okay=False, allow_
 def commands() -> dict[str, click.Command]:
     """Every command that asks a running doce, by its word."""
     found: dict[str, click.Command] = {"events": follow.events, "logs": follow.logs, "status": status.status}
-    wordless = [one for one in actions().values() if not one.words and one.name.partition(".")[0] not in LOCAL]
+    wordless = [one for one in actions().values() if not (one.words or one.browser) and one.name.partition(".")[0] not in LOCAL]
     for one in actions().values():
         for place, word in enumerate(one.words):
             found.setdefault(word, command(one, word, hidden=place > 0))

@@ -26,9 +26,72 @@ class User(Row):
     password = pw.TextField(null=True)
     role = pw.TextField()
     created_at = pw.IntegerField()
+    deleted_at = pw.IntegerField(null=True)
 
     class Meta:
         table_name = "users"
+
+
+class Session(Row):
+    #: SHA-256 of what the cookie holds.
+    hash = pw.TextField(primary_key=True)
+    user_id = pw.TextField()
+    created_at = pw.IntegerField()
+    expires_at = pw.IntegerField()
+
+    class Meta:
+        table_name = "sessions"
+
+
+class ProjectMember(Row):
+    project_id = pw.TextField()
+    user_id = pw.TextField()
+    #: ``editor`` or ``viewer``
+    role = pw.TextField()
+    created_at = pw.IntegerField()
+
+    class Meta:
+        table_name = "project_members"
+        primary_key = pw.CompositeKey("project_id", "user_id")
+
+
+class Identity(Row):
+    """Somebody of a chat who is a user here."""
+
+    id = pw.TextField(primary_key=True)
+    user_id = pw.TextField()
+    #: ``slack``
+    kind = pw.TextField()
+    #: Workspace of the chat.
+    team = pw.TextField()
+    #: Their id there.
+    external_id = pw.TextField()
+    name = pw.TextField()
+    created_at = pw.IntegerField()
+
+    class Meta:
+        table_name = "identities"
+
+
+class LinkCode(Row):
+    #: SHA-256 of the code.
+    hash = pw.TextField(primary_key=True)
+    user_id = pw.TextField()
+    expires_at = pw.IntegerField()
+
+    class Meta:
+        table_name = "link_codes"
+
+
+class UserSetting(Row):
+    user_id = pw.TextField(primary_key=True)
+    model = pw.TextField(null=True)
+    verbosity = pw.TextField(default="normal")
+    notifications = pw.TextField(default="long")
+    time_zone = pw.TextField(default="UTC")
+
+    class Meta:
+        table_name = "user_settings"
 
 
 class ApiToken(Row):

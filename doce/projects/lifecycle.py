@@ -103,15 +103,15 @@ class Projects:
         """Raises NotFound."""
         return self._store.get(project_id)
 
-    def find(self, owner: str | None, word: str) -> ProjectView:
-        """The project a person means by an id, a slug, or the beginning of one (`owner` None: anybody's).
+    def find(self, seen_by: str | None, word: str) -> ProjectView:
+        """The project a person means by an id, a slug, or the beginning of one, among those `seen_by` belongs to (None: all).
 
         Raises NotFound naming what there is, Conflict when several begin like that.
         """
         wanted = word.strip().lower().rstrip("/").rpartition("/")[2]
-        if exact := self._store.exact(owner, wanted):
+        if exact := self._store.exact(seen_by, wanted):
             return exact
-        known = self._store.candidates(owner)
+        known = self._store.candidates(seen_by)
         for id, _, name in known:
             if name.lower() == wanted:
                 return self.get(id)
@@ -123,14 +123,14 @@ class Projects:
         have = ", ".join(slug for _, slug, _ in known[:8])
         raise NotFound(f"There is no project {word!r}.", hint=f"You have: {have}." if have else "`doce new` makes your first one.")
 
-    def list(self, owner: str | None, *, limit: int = 50, before: str | None = None) -> Page[ProjectView]:
-        """Latest first; `owner` None: everybody's."""
-        items, following = self._store.page(owner, limit, before)
+    def list(self, seen_by: str | None, *, limit: int = 50, before: str | None = None) -> Page[ProjectView]:
+        """Latest first; `seen_by` None: everybody's."""
+        items, following = self._store.page(seen_by, limit, before)
         return Page(items=items, next=following)
 
-    def latest(self, owner: str | None) -> ProjectView:
+    def latest(self, seen_by: str | None) -> ProjectView:
         """The one touched last: what is meant when none is named. Raises NotFound when there is none."""
-        known = self._store.candidates(owner)
+        known = self._store.candidates(seen_by)
         if not known:
             raise NotFound("You have no project yet.", hint="`doce new a portfolio for a ceramicist` makes one.")
         return self.get(known[0][0])
@@ -235,9 +235,13 @@ class Projects:
         """Another text for a prompt that still waits."""
         return self._prompts.edit(prompt_id, checked_text(text))
 
-    def ids_of(self, owner: str) -> set[str]:
-        """Ids of a user's projects."""
-        return {known[0] for known in self._store.candidates(owner)}
+    def ids_of(self, user_id: str) -> set[str]:
+        """Ids of the projects a user belongs to."""
+        return {known[0] for known in self._store.candidates(user_id)}
+
+    def may_see(self, project_id: str, seen_by: str | None) -> bool:
+        """It is there, and this user belongs to it (None: anybody's)."""
+        return self._store.may_see(project_id, seen_by)
 
     def is_somebodys(self, word: str) -> bool:
         """There is a project of exactly this id or slug, whoever owns it."""

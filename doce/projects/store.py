@@ -59,11 +59,11 @@ class ProjectStore:
         """There is a live row, in whatever state."""
         return database.execute_sql("SELECT 1 FROM projects WHERE id = ? AND deleted_at IS NULL", (project_id,)).fetchone() is not None
 
-    def page(self, owner: str | None, limit: int, before: str | None) -> tuple[list[ProjectView], str | None]:
-        """The latest projects first; `before` is the id that ended the last page."""
-        wanted = {"p.owner_user_id = ?": owner, "p.id < ?": before}
-        where = " AND ".join(term for term, value in wanted.items() if value)
-        values = tuple(value for value in wanted.values() if value)
+    def page(self, seen_by: str | None, limit: int, before: str | None) -> tuple[list[ProjectView], str | None]:
+        """The latest projects that `seen_by` belongs to (None: all) first; `before` is the id that ended the last page."""
+        where, values = _seen_by(seen_by)
+        if before:
+            where, values = f"{where} AND p.id < ?", (*values, before)
         rows = hot.projects(where, (*values, limit + 1), "ORDER BY p.id DESC LIMIT ?")
         return [self._view(row) for row in rows[:limit]], rows[limit - 1]["id"] if len(rows) > limit else None
 
@@ -111,16 +111,28 @@ class ProjectStore:
             events.append(ProjectUpdated(name=row.name, slug=row.slug, model=row.model), project_id=project_id)
         return self.get(project_id)
 
-    def exact(self, owner: str | None, word: str) -> ProjectView | None:
-        """The project with this id or slug, if there is one (`owner` None: anybody's)."""
-        mine, values = (" AND p.owner_user_id = ?", (word, word, owner)) if owner else ("", (word, word))
-        rows = hot.projects(f"(p.id = ? OR p.slug = ?){mine}", values)
+    def exact(self, seen_by: str | None, word: str) -> ProjectView | None:
+        """The project with this id or slug, if there is one that `seen_by` belongs to (None: anybody's)."""
+        where, values = _seen_by(seen_by)
+        rows = hot.projects(f"(p.id = ? OR p.slug = ?) AND {where}", (word, word, *values))
         return self._view(rows[0]) if rows else None
 
-    def candidates(self, owner: str | None) -> list[tuple[str, str, str]]:
-        """(id, slug, name) of live projects, latest first."""
-        sql = f"SELECT id, slug, name FROM projects WHERE deleted_at IS NULL {'AND owner_user_id = ?' if owner else ''} ORDER BY id DESC"
-        return [(row[0], row[1], row[2]) for row in database.execute_sql(sql, (owner,) if owner else ()).fetchall()]
+    def candidates(self, seen_by: str | None) -> list[tuple[str, str, str]]:
+        """(id, slug, name) of live projects that `seen_by` belongs to (None: all), latest first."""
+        where, values = _seen_by(seen_by)
+        sql = f"SELECT p.id, p.slug, p.name FROM projects p WHERE p.deleted_at IS NULL AND {where} ORDER BY p.id DESC"
+        return [(row[0], row[1], row[2]) for row in database.execute_sql(sql, values).fetchall()]
+
+    def owned(self, user_id: str) -> list[str]:
+        """Ids of the live projects of this user."""
+        sql = "SELECT id FROM projects WHERE deleted_at IS NULL AND owner_user_id = ?"
+        return [str(row[0]) for row in database.execute_sql(sql, (user_id,)).fetchall()]
+
+    def may_see(self, project_id: str, seen_by: str | None) -> bool:
+        """It is there, and this user belongs to it (None: anybody's)."""
+        where, values = _seen_by(seen_by)
+        sql = f"SELECT 1 FROM projects p WHERE p.id = ? AND p.deleted_at IS NULL AND {where}"
+        return database.execute_sql(sql, (project_id, *values)).fetchone() is not None
 
     def _row(self, project_id: str) -> Project:
         row = Project.get_or_none(Project.id == project_id, Project.deleted_at.is_null())
@@ -161,6 +173,14 @@ class ProjectStore:
             queued_prompts=row["queued"],
             usage=UsageView(input=tokens_in or 0, output=tokens_out or 0, cost=cost or 0.0),
         )
+
+
+def _seen_by(user_id: str | None) -> tuple[str, tuple[str, ...]]:
+    """(SQL, values) of the projects that somebody owns or is a member of; None: of all."""
+    if user_id is None:
+        return "1", ()
+    member = "EXISTS (SELECT 1 FROM project_members m WHERE m.project_id = p.id AND m.user_id = ?)"
+    return f"(p.owner_user_id = ? OR {member})", (user_id, user_id)
 
 
 def _gone() -> NotFound:

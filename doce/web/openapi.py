@@ -12,6 +12,7 @@ from doce import __version__
 from doce.actions import once
 from doce.actions.catalog import actions
 from doce.actions.registry import Action, Taken
+from doce.auth.sessions import COOKIE
 from doce.errors import DoceError, all_errors
 from doce.projects.files import FileContent
 from doce.web.sse import MAX_CURSOR
@@ -65,9 +66,17 @@ def document() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": {**shared.get("$defs", {}), "Error": ERROR},
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "An API token: `doce tokens create`."},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": COOKIE,
+                    "description": "A browser's session; writes need a same-origin request.",
+                },
+            },
         },
-        "security": [{"bearer": []}],
+        "security": [{"bearer": []}, {"session": []}],
     }
 
 
@@ -137,7 +146,8 @@ def _statuses(one: Action) -> set[int]:
     fields = one.input.model_fields
     writes, finds = one.method != "GET", bool(one.placeholders) or "project" in fields
     found = {400, 429, 500, 503}
-    found |= {401} if one.role != "public" else set()
+    # A password, too, may be wrong.
+    found |= {401} if one.role != "public" or writes else set()
     # A write from another site's page is refused, whatever it is about.
     found |= {403} if finds or writes or one.role == "admin" else set()
     found |= {404} if finds else set()

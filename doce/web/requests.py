@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from functools import cache
 from typing import Any
 
+from pydantic import SecretStr
 from starlette.requests import Request
+from starlette.responses import Response
 
-from doce.actions.registry import Action, Input
+from doce import addresses
+from doce.actions.registry import Action, Caller, Input
 from doce.actions.services import Services
+from doce.auth.sessions import COOKIE, LIFE_MS
 from doce.auth.users import Person
-from doce.errors import BadRequest, PayloadTooLarge
+from doce.errors import BadRequest, Forbidden, PayloadTooLarge
 
 MAX_BODY = 1024 * 1024
 #: Attachments come as base64 in the body: five of the largest, and the prompt.
@@ -21,21 +26,82 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def who(services: Services, request: Request) -> Person | None:
-    """Whose token this request carries. Addresses that guess are slowed down; a valid token never is."""
+    """Who asks: by a token, else by a browser's session. Addresses that guess tokens are slowed down; a valid one never is.
+
+    Raises Forbidden for a write that another site's page asked this browser for.
+    """
     secret = bearer(request)
     if secret is None:
-        return None
+        return _in_browser(services, request)
     person = services.tokens.who(secret)
     if person is None:
-        address = request.client.host if request.client else "?"
-        services.attempts.failed(address)
+        services.attempts.failed(address(request))
     return person
 
 
 def glance(services: Services, request: Request) -> Person | None:
-    """Whose token this is when a look says so; None when there is more to do (a guess to count, a use to note): ask `who`."""
+    """Who asks, when a look says so; None when there is more to do (a guess to count, a use to note): ask `who`."""
     secret = bearer(request)
-    return services.tokens.glance(secret) if secret else None
+    return _in_browser(services, request) if secret is None else services.tokens.glance(secret)
+
+
+def _in_browser(services: Services, request: Request) -> Person | None:
+    secret = session(request)
+    person = services.sessions.who(secret) if secret else None
+    if person and request.method not in ("GET", "HEAD"):
+        check_origin(request, required=True)
+    return person
+
+
+def check_origin(request: Request, *, required: bool) -> None:
+    """Raises Forbidden for what another site's page sent, and for what does not say when that is `required`: a browser always does."""
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None:
+        good = site == "same-origin"
+    elif origin is not None:
+        good = origin.lower() == f"{request.url.scheme}://{request.headers.get('host', '')}".lower()
+    else:
+        good = not required
+    if not good:
+        raise Forbidden("This came from another site's page.", hint="Do it on doce's own page, or with a token.")
+
+
+def caller_of(services: Services, request: Request) -> Caller:
+    """Where a request comes from."""
+    secret, host = session(request) if bearer(request) is None else None, request.url.hostname or ""
+    return Caller(
+        address=address(request),
+        local=_is_loopback(address(request)) and "x-forwarded-for" not in request.headers,
+        keeps_cookies=not addresses.shared_with_sites(services.settings, host, request.url.scheme == "https"),
+        session=SecretStr(secret) if secret else None,
+    )
+
+
+def address(request: Request) -> str:
+    return request.client.host if request.client else "?"
+
+
+def _is_loopback(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).is_loopback
+    except ValueError:
+        return False
+
+
+def session(request: Request) -> str | None:
+    """What the cookie of a signed-in browser holds."""
+    return request.cookies.get(COOKIE) or None
+
+
+def with_session(response: Response, request: Request, secret: SecretStr | None) -> None:
+    """Have the browser keep `secret` as its session; None: forget it."""
+    secure = request.url.scheme == "https"
+    if secret is None:
+        response.delete_cookie(COOKIE, path="/", secure=secure, httponly=True, samesite="lax")
+    else:
+        response.set_cookie(
+            COOKIE, secret.get_secret_value(), max_age=LIFE_MS // 1000, path="/", secure=secure, httponly=True, samesite="lax"
+        )
 
 
 def bearer(request: Request) -> str | None:

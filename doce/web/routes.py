@@ -19,7 +19,7 @@ from starlette.types import Scope
 
 from doce.actions import once
 from doce.actions.catalog import actions
-from doce.actions.registry import Action, Call, Download, Input, admit, perform, understand
+from doce.actions.registry import Action, Call, Download, Input, SignedIn, SignedOut, admit, perform, understand
 from doce.actions.services import Services
 from doce.auth import policy
 from doce.auth.users import Person
@@ -32,7 +32,7 @@ from doce.web.job_streams import JobStreams
 from doce.web.middleware import Envelope
 from doce.web.openapi import document
 from doce.web.receiving import Receiving
-from doce.web.requests import MAX_BODY, MAX_BODY_WITH_FILES, body_of, glance, values_of, who
+from doce.web.requests import MAX_BODY, MAX_BODY_WITH_FILES, body_of, caller_of, check_origin, glance, values_of, who, with_session
 from doce.web.sse import Streams
 
 THREADS = 16
@@ -60,7 +60,7 @@ class Office:
     def endpoint(self, chosen: Action) -> Callable[[Request], Awaitable[Response]]:
         limit = MAX_BODY_WITH_FILES if "attachments" in chosen.input.model_fields else MAX_BODY
 
-        async def answer(request: Request) -> Response:
+        async def respond(request: Request) -> Response:
             if chosen.quick and (known := glance(self.services, request)):
                 return self._at_once(chosen, request, known)
             person = await self.do(who, self.services, request)
@@ -74,9 +74,14 @@ class Office:
                     done = await self._done(chosen, request, person, limit)
                 except ClientDisconnect:
                     return Response(status_code=499)
-            return download(done, self.do) if isinstance(done, Download) else Json(done, chosen.status)
+            if isinstance(done, Download):
+                return download(done, self.do)
+            answer = Json(done, chosen.status)
+            if isinstance(done, SignedIn | SignedOut):
+                with_session(answer, request, done.session if isinstance(done, SignedIn) else None)
+            return answer
 
-        return answer
+        return respond
 
     def _at_once(self, chosen: Action, request: Request, person: Person) -> Response:
         """A look that waits for nothing: a thread would cost more than it."""
@@ -90,9 +95,12 @@ class Office:
             return await self._with_file(chosen, request, person)
         values = values_of(chosen, request, await body_of(request, limit))
         given = understand(chosen, values, typed=not chosen.in_query)
+        if chosen.role == "public" and request.method != "GET":
+            check_origin(request, required=False)
         key = request.headers.get(once.HEADER) if chosen.repeatable else None
         deed = chosen if key is None else once.for_key(chosen, key)
-        return await self.do(perform, deed, self.services, person, given, request_id=request.state.request_id)
+        caller = caller_of(self.services, request)
+        return await self.do(perform, deed, self.services, person, given, request_id=request.state.request_id, caller=caller)
 
     async def _with_file(self, chosen: Action, request: Request, person: Person | None) -> Any:
         """First whether this person may, then the file, which may be long in coming, then the deed."""

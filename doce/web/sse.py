@@ -23,7 +23,7 @@ from doce.errors import BadRequest, DoceError
 from doce.presence.presence import Visit
 from doce.projects.views import ProjectView
 from doce.stacks.logs import Chunk, LogFile
-from doce.web.requests import bearer, glance, who
+from doce.web.requests import bearer, glance, session, who
 
 HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
 CONNECTED = b": connected\n\n"
@@ -208,14 +208,14 @@ class Streams:
 
     async def _is_still_admitted(self, request: Request, person: Person, project_id: str) -> bool:
         """At a glance where that is enough: a thousand readers are asked this every few seconds."""
-        if glance(self._services, request) == person and self._services.projects.exists(project_id):
+        if glance(self._services, request) == person and self._services.projects.may_see(project_id, _sees(person)):
             return True
         return bool(await self._do(self._may_still, request, person, project_id))
 
     def _may_still(self, request: Request, person: Person, project_id: str) -> bool:
-        """The token still opens and the project is still there."""
+        """What was shown still opens, the project is still there, and this person still belongs to it."""
         try:
-            return still_signed_in(self._services, request, person) and self._services.projects.exists(project_id)
+            return still_signed_in(self._services, request, person) and self._services.projects.may_see(project_id, _sees(person))
         except DoceError:
             return False
 
@@ -223,7 +223,13 @@ class Streams:
 def still_signed_in(services: Services, request: Request, person: Person) -> bool:
     """What the request showed still opens as the same person."""
     # Not `who`: a token that was revoked meanwhile is nobody's guess.
-    return services.tokens.who(bearer(request) or "") == person
+    secret = bearer(request)
+    found = services.sessions.who(session(request) or "") if secret is None else services.tokens.who(secret)
+    return found == person
+
+
+def _sees(person: Person) -> str | None:
+    return None if person.is_admin else person.id
 
 
 def _yes(request: Request, name: str) -> bool:

@@ -17,6 +17,8 @@ import httpx
 from doce.actions.services import Services
 from doce.auth.attempts import Attempts
 from doce.auth.secrets import SecretKey
+from doce.auth.identities import Identities
+from doce.auth.sessions import Sessions
 from doce.auth.users import ApiTokens, Person, Users
 from doce.clock import ManualClock
 from doce.db.connection import database
@@ -31,6 +33,7 @@ from doce.productions.releases import Releases
 from doce.projects.arrivals import Arrivals
 from doce.projects.incoming import Incoming
 from doce.projects.lifecycle import Projects
+from doce.projects.members import Members
 from doce.projects.prompts import PromptStore
 from doce.projects.requests import Requests
 from doce.projects.store import ProjectStore
@@ -99,6 +102,9 @@ def make_services(settings: Settings, clock: ManualClock, agent: PlayedAgent) ->
         clock=clock,
         users=Users(clock),
         tokens=ApiTokens(clock),
+        sessions=Sessions(clock),
+        identities=Identities(clock),
+        members=Members(clock),
         attempts=Attempts(clock),
         projects=projects,
         prompts=prompts,

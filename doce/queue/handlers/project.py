@@ -112,7 +112,7 @@ def delete(work: Work, context: JobContext, payload: ProjectDelete) -> None:
 def delete_all(work: Work, context: JobContext, payload: ProjectsDeleteAllForUser) -> None:
     """Begin the deletion of every project of a user; each is a job of its own."""
     with context.finishing():
-        for project_id, _slug, _name in work.store.candidates(payload.user_id):
+        for project_id in work.store.owned(payload.user_id):
             project = work.store.get(project_id)
             if project.status is not ProjectStatus.DELETING:
                 for job in jobs.active(project_id):
