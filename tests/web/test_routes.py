@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import logging
 import zipfile
@@ -14,6 +15,7 @@ from doce.actions.catalog import actions
 from doce.errors import all_errors
 from doce.logger import JsonFormatter, _attach_context
 from doce.projects.attachments import Upload
+from doce.projects.members import RANKS
 from doce.projects.status import ProjectStatus
 from doce.queue import jobs
 from doce.web import requests as web_requests
@@ -30,9 +32,30 @@ STREAMS = {
     "jobs.stream": "/api/jobs/stream",
 }
 
+PASSWORD = "correct horse battery"
 #: What each route is asked with, and what the owner and an admin are answered. `P`: about a project, `J`: about a job.
 ROUTES: dict[str, tuple[str, dict[str, Any] | None, int, int]] = {
     "health.get": ("public", None, 200, 200),
+    "setup.state": ("public", None, 200, 200),
+    "setup.create": ("public", {"name": "late", "password": "long enough"}, 409, 409),
+    "session.create": ("public", {"name": "ada", "password": PASSWORD}, 201, 201),
+    "session.end": ("", None, 200, 200),
+    "session.endAll": ("", None, 200, 200),
+    "account.password": ("", {"current": PASSWORD, "password": PASSWORD}, 200, 200),
+    "account.settings": ("", None, 200, 200),
+    "account.update": ("", {"verbosity": "quiet"}, 200, 200),
+    "users.list": ("admin", None, 403, 200),
+    "users.create": ("admin", {"name": "new"}, 403, 201),
+    "users.update": ("admin", {"role": "admin"}, 403, 200),
+    "users.resetPassword": ("admin", None, 403, 200),
+    "users.delete": ("admin", None, 403, 200),
+    "identities.link": ("", None, 201, 201),
+    "identities.list": ("", None, 200, 200),
+    "identities.unlink": ("T", None, 200, 404),
+    "members.list": ("P", None, 200, 200),
+    "members.set": ("P", {"role": "viewer"}, 200, 200),
+    "members.remove": ("P", None, 200, 200),
+    "members.transfer": ("P", None, 200, 200),
     "users.me": ("", None, 200, 200),
     "tokens.create": ("", {"name": "cron"}, 201, 201),
     "tokens.list": ("", None, 200, 200),
@@ -154,14 +177,20 @@ class Asker:
     def __init__(self, house: House, owner: str) -> None:
         self.house = house
         self.owner = owner
+        self.numbers = itertools.count()
 
     def __call__(self, name: str, headers: dict[str, str] | None, *, missing: bool = False) -> httpx.Response:
         house = self.house
         method, path = addresses()[name]
         kind, body, _, _ = ROUTES[name]
+        if "{user}" in path and kind == "admin":
+            spare = house.services.users.add(f"spare {next(self.numbers)}", "member")
+            return self._send(name, method, url(name, path, {"user": spare.id}), headers, body)
         if kind not in ("P", "J", "T") or missing or headers is None:
             return self._send(name, method, url(name, path, MISSING), headers, body)
         project = house.services.projects.create(self.owner, "a site about tea", attached=[Upload("a.txt", "text/plain", b"notes")])
+        for who, role in {"vic": "viewer", "ed": "editor", "friend": "viewer"}.items():
+            house.services.members.set(project.id, house.services.users.find(who).id, role)  # type: ignore[arg-type]
         house.store.update(project.id, preview_port=41000)
         house.store.set_status(project.id, ProjectStatus.STARTING)
         house.store.set_status(project.id, ProjectStatus.RUNNING)
@@ -169,7 +198,10 @@ class Asker:
         assert prompt
         job = jobs.active(project.id)[0]
         token, _ = house.services.tokens.create(self.owner, "spare")
+        house.services.identities.redeem(house.services.identities.link_code(self.owner)[0], "slack", "T1", "U1")
         values = {
+            "user": "friend",
+            "identity": house.services.identities.list(self.owner)[0].id,
             "project": project.id,
             "prompt": prompt.id,
             "job": job.id,
@@ -191,6 +223,8 @@ class Asker:
         return file.id
 
     def _send(self, name: str, method: str, url: str, headers: dict[str, str] | None, body: dict[str, Any] | None) -> httpx.Response:
+        # Each as somebody new: what an answer had a browser keep is not sent with the next.
+        self.house.http.cookies.clear()
         declared = actions().get(name)
         if declared and declared.in_query and body:
             content = ZIP if declared.takes else None
@@ -200,7 +234,7 @@ class Asker:
 
 MISSING = {
     "project": "prj_nothing", "prompt": "prm_nothing", "job": 999_999, "token": "tok_nothing", "request": "per_1", "asset": "none.txt",
-    "provider": "rehearsal", "attachment": "att_nothing",
+    "provider": "rehearsal", "attachment": "att_nothing", "user": "usr_nothing", "identity": "idn_nothing",
 }  # fmt: skip
 
 
@@ -221,19 +255,21 @@ def test_the_table_knows_every_route(house: House) -> None:
 def test_every_route_to_everybody(house: House) -> None:
     nobody_yet = {name: house.http.request(method, path.format_map(Anything())) for name, (method, path) in addresses().items()}
     for name, answer in nobody_yet.items():
-        if name == "health.get":
-            assert answer.json()["ok"] is True
+        if ROUTES[name][0] == "public":
+            assert answer.status_code == {"GET": 200, "POST": 400}[addresses()[name][0]]
         else:
             assert "doce setup" in refused(answer, 401, "SETUP_REQUIRED")["hint"]
 
     _, admin = house.person("root", "admin")
     owner, owns = house.person("ada")
     _, other = house.person("eve")
+    (_, viewer), (_, editor), _ = (house.person(name) for name in ("vic", "ed", "friend"))
+    house.services.users.set_password(owner.id, PASSWORD)
     ask = Asker(house, owner.id)
     for name, (kind, _, good, for_admin) in ROUTES.items():
         anonymous = ask(name, None)
         if kind == "public":
-            assert anonymous.status_code == 200
+            assert anonymous.status_code == good
         else:
             assert anonymous.headers["www-authenticate"].startswith("Bearer")
             refused(anonymous, 401, "UNAUTHORIZED")
@@ -245,6 +281,13 @@ def test_every_route_to_everybody(house: House) -> None:
             refused(ask(name, other), 404, "NOT_FOUND")
         elif kind == "admin":
             refused(ask(name, other), 403, "FORBIDDEN")
+        if kind in ("P", "J"):
+            for headers, role in ((viewer, "viewer"), (editor, "editor")):
+                answer = ask(name, headers)
+                if may(name, role):
+                    assert answer.status_code == good, (name, role, answer.text)
+                else:
+                    assert "its owner can change" in refused(answer, 403, "FORBIDDEN")["hint"].lower() or name == "members.remove"
         for headers, status in ((owns, good), (admin, for_admin)):
             answer = ask(name, headers)
             assert answer.status_code == status, (name, answer.text)
@@ -253,6 +296,16 @@ def test_every_route_to_everybody(house: House) -> None:
             else:
                 assert answer.headers["x-request-id"]
                 assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def may(name: str, role: str) -> bool:
+    """Whether a member of this role is let through."""
+    if name in STREAMS or name in ("jobs.get", "jobs.logs"):
+        return True
+    if name == "members.remove":
+        return False
+    needed = actions()[name].role if ROUTES[name][0] == "P" else "editor"
+    return RANKS.index(role) >= RANKS.index(needed)
 
 
 class Anything(dict[str, str]):
@@ -479,7 +532,7 @@ def test_openapi_is_whole(house: House) -> None:
             assert placed == {part[1:-1] for part in path.split("/") if part.startswith("{")}
             assert all(one["required"] for one in operation["parameters"] if one["in"] == "path")
             public = operation.get("security") == []
-            assert public == (operation["operationId"] == "health.get")
+            assert public == (ROUTES[operation["operationId"]][0] == "public")
             assert public or "401" in operation["responses"]
     assert len(names) == len(set(names))
     assert seen == set(addresses().values()) - {("GET", "/api/openapi.json")}
