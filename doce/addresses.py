@@ -34,4 +34,8 @@ def shared_with_sites(settings: Settings, host: str, secure: bool) -> bool:
 
     Unless it was set over https: then it goes nowhere without, and sites have none.
     """
-    return not secure and host.lower().strip("[]") == site_host(settings).lower().strip("[]")
+    return not secure and _plain(host) == _plain(site_host(settings))
+
+
+def _plain(host: str) -> str:
+    return host.lower().strip("[]").rstrip(".")
