@@ -69,7 +69,8 @@ class Recipe:
             "ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
             "stop_signal": service.stop_signal,
             "log_config": {"type": "json-file", "config": LOG},
-            "restart_policy": {"Name": "unless-stopped"} if service.lasting else {"Name": "no"},
+            # Not "unless-stopped": an engine that comes back after a kill -9 ends what still ran, and then takes it for stopped by hand.
+            "restart_policy": {"Name": "always"} if service.lasting else {"Name": "no"},
             "detach": True,
         }
 

@@ -52,7 +52,7 @@ worker_processes 2;
 events {{ worker_connections 2048; }}
 http {{
     include {TYPES};
-    types {{ application/manifest+json webmanifest; image/avif avif; application/wasm wasm; }}
+    types {{ application/manifest+json webmanifest; }}
     default_type application/octet-stream;
     charset utf-8;
     charset_types text/css text/plain text/xml application/javascript application/json application/xml image/svg+xml;

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from doce.docker.engine import Engine
@@ -12,6 +16,9 @@ from doce.errors import DoceError
 
 #: Its bridge and its packet filter are its own, or it would take away the ones of this machine's engine.
 _START = 'ip link set lo up && exec dockerd --data-root "$0/data" --exec-root "$0/exec" --pidfile "$0/pid" -H "unix://$0/sock"'
+
+#: From linux/sched.h; Python names it from 3.12 on.
+CLONE_NEWNET = 0x40000000
 
 
 class PrivateEngine:
@@ -22,6 +29,8 @@ class PrivateEngine:
         self._folder = Path(tempfile.mkdtemp(prefix="doce-e-", dir="/tmp"))
         self.host = f"unix://{self._folder}/sock"
         self._process: subprocess.Popen[bytes] | None = None
+        #: Its network, held open: it outlives the engine as a machine's does.
+        self._network: int | None = None
 
     @staticmethod
     def missing() -> str:
@@ -32,11 +41,14 @@ class PrivateEngine:
         """Unless it runs."""
         if self._process:
             return
-        words = ["unshare", "--net", "sh", "-c", _START, str(self._folder)]
+        enter = ["unshare", "--net"] if self._network is None else [*self._enter]
+        words = [*enter, "sh", "-c", _START, str(self._folder)]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
         for _ in range(300):
             if self._answers():
+                if self._network is None:
+                    self._network = os.open(f"/proc/{self._process.pid}/ns/net", os.O_RDONLY)
                 return
             try:
                 self._process.wait(0.1)
@@ -52,8 +64,38 @@ class PrivateEngine:
             self._process.wait(60)
             self._process = None
 
+    def kill(self) -> None:
+        """As the kernel would, short of memory; its containers live on until it is back and ends them."""
+        assert self._process
+        self._process.kill()
+        self._process.wait(60)
+        self._process = None
+        # Its containerd goes with it, but not its number, which may be somebody else's by the next start.
+        (self._folder / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
+
+    def words_inside(self, *words: str) -> list[str]:
+        """A command line that runs `words` in its network."""
+        return [*self._enter, *words]
+
+    @property
+    def _enter(self) -> tuple[str, str]:
+        return ("nsenter", f"--net=/proc/{os.getpid()}/fd/{self._network}")
+
+    @contextlib.contextmanager
+    def inside(self) -> Iterator[None]:
+        """Meanwhile this thread, and what it starts, are in its network: where its containers' ports are."""
+        assert self._network is not None
+        with Path("/proc/thread-self/ns/net").open() as outer:
+            _enter(self._network)
+            try:
+                yield
+            finally:
+                _enter(outer.fileno())
+
     def remove(self) -> None:
         self.end()
+        if self._network is not None:
+            os.close(self._network)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _answers(self) -> bool:
@@ -65,3 +107,9 @@ class PrivateEngine:
         finally:
             engine.close()
         return True
+
+
+def _enter(network: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(network, CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")

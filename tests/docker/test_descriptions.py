@@ -81,7 +81,7 @@ def test_the_agents_port_is_for_this_machine_and_a_build_has_none(stack: Stack, 
     assert ports["opencode"] == {"3000/tcp": ("127.0.0.1", 42007)}
     assert ports["build"] == {}
     policies = {service.name: recipe.of(stack, service, "x", "net")["restart_policy"]["Name"] for service in stack.services}
-    assert policies == {"preview": "no", "opencode": "no", "web": "unless-stopped", "build": "no"}
+    assert policies == {"preview": "no", "opencode": "no", "web": "always", "build": "no"}
     assert recipe.of(stack, stack.services[1], "x", "net")["stop_signal"] == "SIGINT"
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,6 +44,8 @@ def private() -> Iterator[PrivateEngine]:
     engine.start()
     yield engine
     engine.remove()
+    # Here, where those warnings are ignored, and not in whatever comes next.
+    gc.collect()
 
 
 class Scene:
@@ -104,10 +109,11 @@ def until(holds: Callable[[], object], timeout_s: float = 20) -> None:
     raise AssertionError("it never happened")
 
 
-def test_an_engine_that_stops_and_comes_back_heals_by_itself(scene: Scene) -> None:
+@pytest.mark.parametrize("how", ["ended", "killed"])
+def test_an_engine_that_stops_and_comes_back_heals_by_itself(scene: Scene, how: str) -> None:
     before = scene.up(scene.service("preview"), scene.service("opencode"))
     until(lambda: scene.log().count("it runs") == 2)
-    scene.engine.end()
+    scene.engine.end() if how == "ended" else scene.engine.kill()
     for ask in (scene.runtime.available, lambda: scene.runtime.ps("prj_a"), scene.runtime.projects, lambda: scene.up(scene.service())):
         with pytest.raises(Unavailable, match="does not answer") as caught:
             ask()
@@ -185,6 +191,30 @@ def test_an_image_that_is_not_there_and_a_program_that_is_not_in_it(scene: Scene
     scene.until_told(1)
     assert scene.runtime.ps("prj_a")[0].exit_code == 127
     assert "no-such-program" in scene.log()
+
+
+def test_an_image_that_a_registry_has_is_pulled(scene: Scene, tmp_path: Path) -> None:
+    if shutil.which("docker-registry") is None:
+        pytest.skip("NO REGISTRY here: Debian's package docker-registry is one")
+    config = tmp_path / "registry.yml"
+    config.write_text(f"version: 0.1\nstorage: {{filesystem: {{rootdir: {tmp_path / 'registry'}}}}}\nhttp: {{addr: '127.0.0.1:5000'}}\n")
+    with (tmp_path / "registry.log").open("wb") as log:
+        registry = subprocess.Popen(scene.engine.words_inside("docker-registry", "serve", str(config)), stdout=log, stderr=log)
+    try:
+        tag, client = "127.0.0.1:5000/somebody/bare:1", scene.connection.client
+        client.images.get(BARE.tag).tag(tag)
+        until(lambda: "Pushed" in str(client.images.push(tag)) or "digest" in str(client.images.push(tag)))
+        client.images.remove(tag)
+        told: list[str] = []
+        scene.images.ensure(tag, told.append)
+        assert told[0] == f"pulling the image {tag}"
+        assert scene.up(scene.service(image=tag))["preview"].state == "running"
+        before = len(told)
+        scene.images.ensure(tag, told.append)
+        assert len(told) == before, "nothing to do"
+    finally:
+        registry.terminate()
+        registry.wait(10)
 
 
 def test_an_image_that_no_registry_has(scene: Scene) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -236,13 +238,60 @@ def test_a_container_that_dies_is_seen_at_once_and_comes_back(home: House, site:
     assert prompt["state"] == "completed"
 
 
-def test_compose_commands_work_on_it(home: House, site: str) -> None:
-    if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
-        pytest.skip("NO COMPOSE PLUGIN here; the labels are looked at all the same")
-    shown = subprocess.run(
-        ["docker", "compose", "-p", f"doce_{site}", "ps", "--format", "json"], capture_output=True, text=True, check=True
-    )
-    assert "opencode" in shown.stdout
+def compose() -> list[str]:
+    """Compose as it is here: the engine's plugin, or the program of its own that Debian 12 has."""
+    for words in (["docker", "compose"], ["docker-compose"]):
+        with contextlib.suppress(FileNotFoundError):
+            if subprocess.run([*words, "version"], capture_output=True, check=False).returncode == 0:
+                return words
+    pytest.skip("NO COMPOSE here: Debian's package docker-compose is one")
+
+
+def test_compose_commands_work_on_it(home: House, site: str, client: Any, tmp_path: Path) -> None:
+    """And by the file beside the workspace: it is valid, and says what runs."""
+    file, program = home.folder / "projects" / site / "compose.yaml", compose()
+    if program == ["docker-compose"]:
+        # Version 1 knows all of it but the name, which is given anyway.
+        described = json.loads(file.read_text().partition("\n")[2])
+        assert described.pop("name") == f"doce_{site}"
+        file = tmp_path / "compose.yaml"
+        file.write_text(json.dumps(described))
+
+    def said(*words: str) -> str:
+        words = (*program, "-p", f"doce_{site}", "-f", str(file), *words)
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert set(said("config", "--services").split()) == {"preview", "opencode"}
+    agent = container_name(site, "opencode")
+    assert {client.containers.get(container_name(site, service)).id for service in ("preview", "opencode")} == set(said("ps", "-q").split())
+    assert "opencode server listening" in said("logs", "opencode")
+    after = max(event.seq for event in home.doce.events(site, follow=False))
+    said("stop", "opencode")
+    home.until(site, lambda event: event.type == "job.state" and event.payload["state"] == "succeeded", after=after)
+    assert client.containers.get(agent).status == "running", "doce has it run again"
+
+
+def test_an_agent_that_fills_the_disk_is_stopped(images: None, cache: Path, tmp_path: Path, client: Any) -> None:
+    with docked(tmp_path / "data", cache, DOCE_PROJECT_DISK="200", DOCE_DISK_S="0.5") as home:
+        project, events = home.create("[[rehearse only: hello]] a page about milk", template="static")
+        home.doce.chat(project, "[[rehearse run: head -c 300000000 /dev/zero > big; exec tail -f /dev/null]]")
+        seen = home.until(
+            project, lambda event: event.type == "project.status" and event.payload["status"] == "error", after=events[-1].seq
+        )
+        assert "MiB of disk; 200 is the most" in seen[-1].payload["error"]
+        home.until(project, ended_prompt, after=events[-1].seq)
+        bell = threading.Event()
+        for _ in range(100):
+            if client.containers.get(container_name(project, "opencode")).status == "exited":
+                break
+            bell.wait(0.1)
+        else:
+            raise AssertionError("the agent still runs")
+        (home.folder / "projects" / project / "workspace" / "big").unlink()
+        home.doce.start(project)
+        home.until(project, lambda event: event.type == "project.status" and event.payload["status"] == "running", after=seen[-1].seq)
 
 
 def test_stop_start_and_delete_leave_nothing_behind(home: House, site: str, client: Any) -> None:
