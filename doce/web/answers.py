@@ -64,15 +64,17 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 
 def on_unexpected(error: Exception, **ids: str) -> Response:
+    return refusal(unexpected(error, **ids))
+
+
+def unexpected(error: Exception, **ids: str) -> InternalServerError:
     """A reference for the person, the stack for the log."""
     reference = secrets.token_hex(4)
     logger.error("an answer broke (reference %s)", reference, exc_info=error, extra={"reference": reference, **ids})
-    return refusal(
-        InternalServerError(
-            f"Something broke on doce's side (reference {reference}). Your files are safe.",
-            hint="Try again; if it stays, look for the reference in doce's log.",
-            details={"reference": reference},
-        )
+    return InternalServerError(
+        f"Something broke on doce's side (reference {reference}). Your files are safe.",
+        hint="Try again; if it stays, look for the reference in doce's log.",
+        details={"reference": reference},
     )
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -24,13 +25,15 @@ from doce.actions.services import Services
 from doce.auth import policy
 from doce.auth.users import Person
 from doce.db.connection import database
+from doce.errors import NotFound
 from doce.logger import log_context
 from doce.projects.incoming import Received
-from doce.web.answers import ON_ERROR, Json
+from doce.web.answers import ON_ERROR, Json, on_http_error
 from doce.web.downloads import download
 from doce.web.job_streams import JobStreams
 from doce.web.middleware import Envelope
 from doce.web.openapi import document
+from doce.web.pages.routes import Pages
 from doce.web.receiving import Receiving
 from doce.web.requests import MAX_BODY, MAX_BODY_WITH_FILES, body_of, caller_of, check_origin, glance, values_of, who, with_session
 from doce.web.sse import Streams
@@ -153,11 +156,22 @@ def application(services: Services) -> Starlette:
         for path, group in paths.items()
     ]
     routes.sort(key=_literal_first)
-    app = Starlette(routes=routes, middleware=[Middleware(Envelope)], exception_handlers=ON_ERROR)
+    pages = Pages(services, office.do)
+    app = Starlette(
+        routes=[*routes, *pages.routes()], middleware=[Middleware(Envelope)],
+        exception_handlers={**ON_ERROR, HTTPException: partial(_not_there, pages)},
+    )  # fmt: skip
     # An address with a slash too many is told so in our words, not sent to a host that the request made up.
     app.router.redirect_slashes = False
     app.state.office = office
     return app
+
+
+async def _not_there(pages: Pages, request: Request, error: Exception) -> Response:
+    """What Starlette itself refuses: to somebody with a browser as a page."""
+    if isinstance(error, HTTPException) and error.status_code == 404 and pages.wants(request):
+        return pages.problem(NotFound(f"There is nothing at {request.url.path}.", hint="The first page shows your projects."))
+    return await on_http_error(request, error)
 
 
 class Whole(Route):

@@ -1,0 +1,23 @@
+// Settings: forms do most of it; a new token is shown once.
+
+import { $, h, refresh } from "./dom.js";
+import { models } from "./models.js";
+import "./forms.js";
+
+$("#new-token").addEventListener("done", (event) => {
+  const secret = $("#secret");
+  $("code", secret).textContent = event.detail.secret;
+  secret.hidden = false;
+  event.preventDefault();
+  event.target.reset();
+  refresh();
+});
+$("#new-provider")?.addEventListener("done", (event) => event.target.reset());
+
+const found = await models();
+const providers = new Map();
+for (const one of found) providers.set(one.provider, [...(providers.get(one.provider) || []), one]);
+$("#models").replaceChildren(...(found.length ? [...providers].map(([provider, list]) => h("details", { open: list.length < 6 },
+  h("summary", {}, provider, " ", h("span", { class: "quiet" }, String(list.length))),
+  h("ul", { class: "rows" }, ...list.map((one) => h("li", {}, h("code", {}, one.id), h("span", { class: "quiet" }, one.name + (one.context ? ` · ${one.context.toLocaleString("en")} tokens` : "")))))))
+  : [h("p", { class: "quiet" }, "No provider answered.")]));
