@@ -20,7 +20,7 @@ export async function call(method, path, body, options = {}) {
   }
   const told = await answer.json().catch(() => ({}));
   if (answer.ok) return told;
-  if (answer.status === 401 && !path.startsWith("/api/auth/")) signIn();
+  if (answer.status === 401 && path !== "/api/session") signIn();
   throw new Refused(told.error || { code: String(answer.status), message: `doce answered ${answer.status}.` });
 }
 
