@@ -14,7 +14,9 @@ HEADINGS = {400: "That did not work", 401: "Not signed in", 403: "Not yours to s
 def problem(renderer: Renderer, error: DoceError) -> Response:
     """`error` as a page."""
     heading = HEADINGS.get(error.status, "Something broke" if error.status == 500 else "Not available")
-    answer = renderer.page("error.html", error.status, me=None, heading=heading, message=error.message, hint=error.hint, status_code=error.status)
+    answer = renderer.page(
+        "error.html", error.status, me=None, heading=heading, message=error.message, hint=error.hint, status_code=error.status
+    )
     if isinstance(error, RateLimited):
         answer.headers["retry-after"] = str(error.retry_after_s)
     return answer

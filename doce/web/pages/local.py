@@ -16,7 +16,7 @@ def onward(text: str | None) -> str:
     if not text or len(text) > MAX_LENGTH or not text.isprintable() or "\\" in text:
         return HOME
     parts = urlsplit(text)
-    if parts.scheme or parts.netloc or not text.startswith("/") or text.startswith("//") or text.startswith("/api/"):
+    if parts.scheme or parts.netloc or not text.startswith("/") or text.startswith(("//", "/api/")):
         return HOME
     return text
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from doce import addresses
 from doce.actions.catalog import actions
 from doce.actions.registry import Input, perform, understand
 from doce.actions.services import Services
@@ -26,11 +27,11 @@ from doce.web.pages.errors import problem
 from doce.web.pages.local import HOME, onward, sign_in_url
 from doce.web.pages.render import Renderer
 from doce.web.pages.static import StaticFiles
-from doce.web.requests import who
+from doce.web.requests import caller_of, who
 
 #: Turns a project's page begins with; the ones before are a click away.
 TURNS = 8
-PROMPTS = 60
+PROMPTS = 200
 Do = Callable[..., Awaitable[Any]]
 Show = Callable[["Visit"], Response]
 
@@ -85,7 +86,7 @@ class Pages:
         """GET /setup: the first admin."""
         if self._services.users.any():
             return _go(HOME)
-        return self.renderer.page("setup.html", me=None)
+        return self.renderer.page("setup.html", me=None, wants_code=not caller_of(self._services, request).local)
 
     def sign_in(self, request: Request) -> Response:
         """GET /sign-in?next=: a local path to go on to."""
@@ -117,6 +118,9 @@ class Pages:
             return show(Visit(self._services, request, person, self.renderer))
 
     async def _answer(self, request: Request, show: Callable[[], Awaitable[Response]]) -> Response:
+        if not caller_of(self._services, request).keeps_cookies and addresses.doce_url(self._services.settings) != _asked(request):
+            # Here a site could read the session; doce's own address is another.
+            return _go(addresses.doce_url(self._services.settings, request.url.port) + request.url.path)
         try:
             return await show()
         except DoceError as error:
@@ -149,8 +153,9 @@ def project(visit: Visit) -> Response:
     found = visit.ask("projects.get", project=word)
     if word not in (found.slug, found.id):
         return _go(f"/projects/{quote(found.slug)}")
-    prompts: list[PromptView] = visit.ask("prompts.list", project=found.id, limit=PROMPTS).items
-    turns, earlier = _latest(prompts)
+    asked = visit.query.get("turns", "")
+    most = min(int(asked), PROMPTS) if asked.isascii() and asked.isdigit() and len(asked) < 5 else TURNS
+    turns, earlier = _latest(visit.ask("prompts.list", project=found.id, limit=PROMPTS).items, most)
     return visit.page(
         "project.html",
         project=found,
@@ -159,15 +164,17 @@ def project(visit: Visit) -> Response:
         earlier=earlier,
         production=visit.ask("productions.get", project=found.id),
         usage=visit.ask("projects.usage", project=found.id).total,
+        members=visit.ask("members.list", project=found.id).items,
+        owns=visit.person.is_admin or found.owner_user_id == visit.person.id,
     )
 
 
-def _latest(prompts: list[PromptView]) -> tuple[list[PromptView], bool]:
+def _latest(prompts: list[PromptView], most: int) -> tuple[list[PromptView], bool]:
     """(what is shown at once: everything that waits and the last turns, newest first; whether there is more)"""
     shown: list[PromptView] = []
     turns = 0
     for prompt in prompts:
-        if turns == TURNS:
+        if turns == most:
             return shown, True
         shown.append(prompt)
         turns += prompt.state not in (PromptState.QUEUED, PromptState.REMOVED)
@@ -204,9 +211,16 @@ def settings(visit: Visit) -> Response:
     return visit.page(
         "settings.html",
         tokens=visit.ask("tokens.list").items,
+        preferences=visit.ask("account.settings"),
+        identities=visit.ask("identities.list").items,
+        users=visit.ask("users.list").items if admin else [],
         providers=visit.ask("providers.list").items if admin else [],
         instance=visit.ask("settings.list").items if admin else [],
     )
+
+
+def _asked(request: Request) -> str:
+    return f"{request.url.scheme}://{request.url.netloc}"
 
 
 def _go(path: str) -> Response:

@@ -1,7 +1,7 @@
 // Settings: forms do most of it; a new token is shown once.
 
 import { $, h, refresh } from "./dom.js";
-import { models } from "./models.js";
+import { fillModels, models } from "./models.js";
 import "./forms.js";
 
 $("#new-token").addEventListener("done", (event) => {
@@ -12,6 +12,17 @@ $("#new-token").addEventListener("done", (event) => {
   event.target.reset();
   refresh();
 });
+$("#new-password").addEventListener("done", (event) => event.target.reset());
+const told = (place, text) => { $("code", place).textContent = text; place.hidden = false; };
+$("#link").addEventListener("done", (event) => { told($("#code"), `/doce link ${event.detail.code}`); event.preventDefault(); });
+document.addEventListener("done", (event) => {
+  if (!event.target.matches("form.password")) return;
+  told($("#password"), event.detail.password);
+  event.preventDefault();
+  event.target.reset();
+  refresh();
+});
+fillModels();
 $("#new-provider")?.addEventListener("done", (event) => event.target.reset());
 
 const found = await models();
