@@ -22,9 +22,11 @@ from typing import Any
 
 import bench_stream
 import psutil
+from playwright.sync_api import sync_playwright
 
 CONNECTIONS, RATE, P99_MS = 32, 2000, 60
 VIEWERS, EVENTS, VIEWERS_P99_MS, MEMORY_MB = 1000, 5, 250, 200
+PAGE_KB, READY_MS = 100, 300
 #: What the measured project has behind it.
 PROMPTS, CALLS = 60, 300
 
@@ -48,8 +50,8 @@ def main(argv: list[str] | None = None) -> int:
         return serve(Path(options.serve))
     if not shutil.which("wrk"):
         raise SystemExit("wrk is not here: apt-get install wrk")
-    good = requests(options.runs, options.seconds)
-    return 0 if viewers(options.viewers) and good else 1
+    good = [requests(options.runs, options.seconds), first_page(options.runs + 2), viewers(options.viewers)]
+    return 0 if all(good) else 1
 
 
 def requests(runs: int, seconds: int) -> bool:
@@ -79,6 +81,35 @@ def wrk(url: str, token: str, seconds: int) -> Result:
     assert rate
     assert p99
     return Result(float(rate[1]), float(p99[1]) * {"us": 0.001, "ms": 1, "s": 1000}[p99[2]])
+
+
+def first_page(runs: int) -> bool:
+    """What a first visit of somebody who is signed in loads, and when they can type; each with an empty cache, in Chromium."""
+    path = shutil.which("chromium")
+    if path is None:
+        print("first page: NOT MEASURED, there is no Chromium here")
+        return False
+    sizes, times = [], []
+    with tempfile.TemporaryDirectory(prefix="doce-bench-") as folder, served(folder) as (told, _), sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        url = f"http://localhost:{told['port']}"
+        for _ in range(runs):
+            context = chromium.new_context()
+            context.add_cookies([{"name": "doce_session", "value": told["session"], "url": url}])
+            page, loaded = context.new_page(), [0.0]
+            session = context.new_cdp_session(page)
+            session.send("Network.enable")
+            session.on("Network.loadingFinished", lambda said, loaded=loaded: loaded.append(said["encodedDataLength"]))
+            page.goto(url, wait_until="load")
+            sizes.append(sum(loaded) / 1000)
+            times.append(page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"))
+            context.close()
+        chromium.close()
+    size, ready = statistics.median(sizes), statistics.median(times)
+    good = size <= PAGE_KB and ready <= READY_MS
+    print(f"first page: {size:.1f} kB, interactive after {ready:.0f} ms ({min(times):.0f}-{max(times):.0f})")
+    print(f"target {PAGE_KB} kB, {READY_MS} ms: {'reached' if good else 'MISSED'}")
+    return bool(good)
 
 
 def viewers(count: int) -> bool:
@@ -124,6 +155,7 @@ def serve(folder: Path) -> int:
     services = parts.services
     admin = services.users.first_admin("bench")
     _, secret = services.tokens.create(admin.id, "bench")
+    session = services.sessions.begin(admin.id)
     project = services.projects.create(admin.id, "a site that is being measured")
     for number in range(PROMPTS):
         services.prompts.add(project.id, admin.id, f"change number {number}")
@@ -147,7 +179,16 @@ def serve(folder: Path) -> int:
             made.router.routes.insert(0, Route("/bare", bare))
             listener = Listener(made, listen("127.0.0.1", 0))
             serving = listener.begin()
-            told = {"port": listener.port, "project": f"/api/projects/{project.slug}", "bare": "/bare", "token": secret.get_secret_value()}
+            told = {
+                "port": listener.port, "project": f"/api/projects/{project.slug}", "bare": "/bare", "token": secret.get_secret_value(),
+                "session": session.get_secret_value(),
+            }  # fmt: skip
+                "port": listener.port,
+                "project": f"/api/projects/{project.slug}",
+                "bare": "/bare",
+                "token": secret.get_secret_value(),
+                "session": session.get_secret_value(),
+            }
             print(json.dumps(told), flush=True)
             await serving
 

@@ -40,6 +40,8 @@ class House:
             "DOCE_RECONCILE_S": "2",
             **settings,
         }
+        #: Whether the first start makes the first admin; else a person does, in a browser.
+        self.set_up = True
         self.process: subprocess.Popen[str] | None = None
         self.client: Doce | None = None
 
@@ -52,7 +54,7 @@ class House:
         """Start it, also after it died, and wait until it listens."""
         self._end(signal.SIGKILL)
         folder = self.folder
-        if not (folder / "cli.json").exists():
+        if self.set_up and not (folder / "cli.json").exists():
             self.command("setup", "--name", "ada")
         with (folder / "serve.log").open("a") as log:
             self.process = subprocess.Popen(
@@ -61,8 +63,7 @@ class House:
             )  # fmt: skip
         url = self._listens()
         self.port = int(url.rpartition(":")[2])
-        token = _token(folder)
-        self.client = Doce(url, token=token)
+        self.client = Doce(url, token=_token(folder) if self.set_up else None)
         return self
 
     def command(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -213,10 +214,11 @@ def _token(folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def house(folder: Path, cache: Path, **settings: str) -> Iterator[House]:
+def house(folder: Path, cache: Path, *, set_up: bool = True, **settings: str) -> Iterator[House]:
     """A doce that is gone at the end, and so is everything it started."""
     folder.mkdir(parents=True, exist_ok=True)
     made = House(folder, cache, **settings)
+    made.set_up = set_up
     try:
         yield made.start()
     finally:

@@ -37,7 +37,7 @@ export class Assets {
     const work = async (deed) => { try { this.wrong.hidden = true; await deed(); await this.load(); } catch (error) { refuse(error, this.wrong); } };
     const name = h("input", { value: asset.name, "aria-label": `Name of ${asset.name}`, maxlength: "200" });
     return h("li", {},
-      asset.mediaType.startsWith("image/") ? h("img", { class: "thumb", src: address, alt: "", loading: "lazy" }) : h("span", { class: "thumb", "aria-hidden": "true" }, "📄"),
+      asset.mediaType.startsWith("image/") ? h("img", { class: "thumb", src: address, alt: "", loading: "lazy" }) : h("span", { class: "thumb", "aria-hidden": "true" }, "≣"),
       name, h("span", { class: "quiet" }, bytes(asset.size)), h("span", { class: "push" }),
       h("button", { type: "button", class: "button small", onclick: () => work(() => call("PATCH", address, { newName: name.value.trim() })) }, "Rename"),
       h("button", { type: "button", class: "button small", "aria-label": `Delete ${asset.name}`, onclick: async () => { if (await sure(`Delete ${asset.name}?`)) work(() => call("DELETE", address)); } }, "Delete"));

@@ -40,7 +40,7 @@ export class Attachments {
 
   show() {
     this.list.replaceChildren(...this.files.map((file) => h("li", {},
-      IMAGES.includes(file.type) ? h("img", { src: URL.createObjectURL(file), alt: "" }) : h("span", { class: "kind", "aria-hidden": "true" }, "📄"),
+      IMAGES.includes(file.type) ? h("img", { src: URL.createObjectURL(file), alt: "" }) : h("span", { class: "kind", "aria-hidden": "true" }, "≣"),
       h("span", {}, file.name || "pasted"), h("span", { class: "quiet" }, bytes(file.size)),
       h("button", { type: "button", class: "icon", "aria-label": `Remove ${file.name}`, onclick: () => { this.files = this.files.filter((one) => one !== file); this.show(); } }, "×"))));
   }
