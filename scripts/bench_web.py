@@ -183,12 +183,6 @@ def serve(folder: Path) -> int:
                 "port": listener.port, "project": f"/api/projects/{project.slug}", "bare": "/bare", "token": secret.get_secret_value(),
                 "session": session.get_secret_value(),
             }  # fmt: skip
-                "port": listener.port,
-                "project": f"/api/projects/{project.slug}",
-                "bare": "/bare",
-                "token": secret.get_secret_value(),
-                "session": session.get_secret_value(),
-            }
             print(json.dumps(told), flush=True)
             await serving
 

@@ -131,6 +131,13 @@ ROUTES: dict[str, tuple[str, dict[str, Any] | None, int, int]] = {
 }
 
 
+#: Pages, and whether one must be signed in (`in`) or belong to the project (`P`).
+PAGES = {
+    "/static/{stamp}/{name}": "public", "/setup": "public", "/sign-in": "public", "/": "in", "/queue": "in", "/settings": "in",
+    "/projects/{project}": "P", "/projects/{project}/frame": "P",
+}  # fmt: skip
+
+
 def addresses() -> dict[str, tuple[str, str]]:
     """Every route: its method and path."""
     found = {name: (one.method, one.path) for name, one in actions().items()}
@@ -249,7 +256,7 @@ def test_the_table_knows_every_route(house: House) -> None:
         for route in house.listener.config.app.routes
         for method in route.methods - {"HEAD"}  # type: ignore[union-attr]
     }
-    assert served == set(addresses().values())
+    assert served == set(addresses().values()) | {("GET", path) for path in PAGES}
 
 
 def test_every_route_to_everybody(house: House) -> None:
@@ -308,6 +315,37 @@ def may(name: str, role: str) -> bool:
     return RANKS.index(role) >= RANKS.index(needed)
 
 
+def test_every_page_to_everybody(house: House) -> None:
+    def status(path: str, headers: dict[str, str] | None = None) -> int:
+        answer = house.http.get(path, headers={"accept": "text/html", **(headers or {})})
+        policy = answer.headers["content-security-policy"]
+        assert "unsafe" not in policy
+        assert "default-src 'none'" in policy
+        assert answer.headers["cache-control"] == "no-store" or path.startswith("/static/")
+        if answer.status_code == 302:
+            assert answer.headers["location"].split("?")[0] in ("/setup", "/sign-in", "/")
+        return answer.status_code
+
+    assert {path: status(path.format(project="x", stamp="x", name="style.css")) for path in PAGES} == {
+        path: 200 if path in ("/setup", "/static/{stamp}/{name}") else 302 for path in PAGES
+    }
+    _, admin = house.person("root", "admin")
+    owner, owns = house.person("ada")
+    (vic, sees), (_, other) = house.person("vic"), house.person("eve")
+    project = house.services.projects.create(owner.id, "a site about tea")
+    house.services.members.set(project.id, vic.id, "viewer")
+    for path, kind in PAGES.items():
+        asked = path.format(project=project.slug, stamp="x", name="style.css")
+        if kind == "public":
+            assert status(asked) == (302 if path == "/setup" else 200)
+            continue
+        assert status(asked) == 302
+        assert [status(asked, headers) for headers in (admin, owns, sees)] == [200] * 3
+        assert status(asked, other) == (403 if kind == "P" else 200)
+        if kind == "P":
+            assert status(path.format(project="nothing"), owns) == 404
+
+
 class Anything(dict[str, str]):
     def __missing__(self, key: str) -> str:
         return "1"
@@ -315,7 +353,16 @@ class Anything(dict[str, str]):
 
 def test_what_is_not_there_and_what_is_not_known(house: House) -> None:
     _, admin = house.person("root", "admin")
-    for path in ("/", "/api", "/api/nothing", "/api/projects/", "/api/projects/a/b/c/d", "/setup", "/api/%2e%2e/x", "/%F0%9F"):
+    for path in (
+        "/api",
+        "/api/nothing",
+        "/api/projects/",
+        "/api/projects/a/b/c/d",
+        "/setup/",
+        "/api/%2e%2e/x",
+        "/%F0%9F",
+        "/static/x/none",
+    ):
         refused(house.http.get(path, headers=admin), 404, "NOT_FOUND")
     answer = house.http.put("/api/projects", headers=admin)
     refused(answer, 405, "BAD_REQUEST")
