@@ -1,0 +1,35 @@
+"""Run as ``python -m doce.notebook.keeper FOLDER``: a doce for one notebook kernel, which ends when the kernel does, however that ends.
+
+The kernel holds the other end of this process's stdin; when that closes, doce is asked to stop in order.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+STOP_S = 15
+
+
+def main(folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "serve.log").open("a") as log:
+        serving = subprocess.Popen(
+            [sys.executable, "-m", "doce", "serve", "--data", str(folder), "--port", "0"], stdin=subprocess.DEVNULL, stderr=log
+        )
+
+    def wait_for_the_kernel() -> None:
+        sys.stdin.buffer.read()
+        serving.send_signal(signal.SIGTERM)
+
+    threading.Thread(target=wait_for_the_kernel, daemon=True).start()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: serving.send_signal(signal.SIGTERM))
+    return serving.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
