@@ -1,0 +1,161 @@
+"""What the notebook's door makes of events and prompts, without a kernel."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from doce.client import Event
+from doce.errors import BadRequest
+from doce.notebook import show
+from doce.notebook.magics import DoceMagics
+from doce.notebook.markdown import rendered
+from doce.notebook.panel import Panel
+from doce.notebook.turn import Turn, read
+
+
+def events(*told: tuple[str, dict[str, Any]], prompt: str | None = "prm_1") -> list[Event]:
+    return [Event(seq, type_, "prj_1", "ses_1", prompt, 1000 * seq, payload) for seq, (type_, payload) in enumerate(told, 1)]
+
+
+TURN = events(
+    ("chat.prompt.queued", {"text": "make it dark", "position": 1}),
+    ("chat.prompt.sent", {"messageId": "msg", "text": "make it dark"}),
+    ("chat.message.part.added", {"messageId": "m1", "partId": "p1", "offset": 0, "deltaText": "It is "}),
+    ("chat.message.part.added", {"messageId": "m1", "partId": "p1", "offset": 6, "deltaText": "<b>dark</b>"}),
+    ("chat.file.changed", {"path": "a.css", "additions": 2, "deletions": 1}),
+    ("chat.usage", {"provider": "rehearsal", "model": "m", "tokens": {"input": 10, "output": 5}, "cost": 0.01}),
+    ("chat.permission.requested", {"requestId": "per", "permission": "bash", "patterns": ["ls"], "title": "ls"}),
+    ("chat.permission.resolved", {"requestId": "per", "reply": "once"}),
+    ("chat.prompt.completed", {"durationMs": 900}),
+)
+
+
+@pytest.mark.parametrize("prompt_id", [None, "prm_1"])
+def test_a_turn_is_what_its_events_say_however_often_they_come(prompt_id: str | None) -> None:
+    turn = Turn(prompt_id)
+    for event in [*TURN[:5], *TURN[2:4], *TURN[4:]]:
+        turn.take(event)
+    assert (turn.state, turn.answer, turn.tokens, turn.cost) == ("completed", "It is <b>dark</b>", 15, 0.01)
+    assert turn.open_requests == []
+    summary = turn.summary("Tea")
+    assert summary.startswith("**Tea** · Done")
+    assert "`a.css` (+2 −1)" in summary
+    assert "7 s · 15 tokens · $0.0100" in summary
+
+
+def test_other_prompts_are_other_turns() -> None:
+    turn = Turn("prm_1")
+    other = events(("chat.message.part.added", {"messageId": "x", "partId": "x", "offset": 0, "deltaText": "no"}), prompt="prm_2")
+    for event in [*TURN[:3], *[Event(50, one.type, "prj_1", "s", "prm_2", 1, one.payload) for one in other]]:
+        turn.take(event)
+    assert turn.answer == "It is "
+
+
+def test_reading_ends_with_the_turn() -> None:
+    more = [*TURN, *events(("project.status", {"status": "stopped"}))]
+    assert len(list(read(iter(more), Turn("prm_1")))) == len(TURN)
+    broken = Turn()
+    told = events(("project.status", {"status": "error", "error": "no disk", "hint": "free some"}), prompt=None)
+    assert len(list(read(told, broken))) == 1
+    assert "no disk" in broken.summary("Tea")
+
+
+EVIL = "<script>x()</script><img src=x onerror=x()> [a](javascript:x()) ![i](http://evil/i.png) **bold**"
+
+
+def test_what_others_wrote_is_text() -> None:
+    made = rendered(EVIL)
+    assert "<script" not in made
+    assert "<img" not in made
+    assert 'href="javascript' not in made
+    assert "<strong>bold</strong>" in made
+    assert "<script" not in show.table([{"name": EVIL}], ("name",))
+    assert show.link("javascript:x()") == "javascript:x()"
+    assert "<script" not in show.bars([(EVIL, 3.0)], "tokens")
+    panel = Panel({"id": "prj_1", "name": EVIL}, Turn("prm_1"))
+    for event in [
+        *TURN[:2],
+        *[Event(10 + n, one.type, "prj_1", "s", "prm_1", 1, one.payload) for n, one in enumerate(events(
+            ("chat.tool.start", {"toolCallId": "t", "name": EVIL, "title": EVIL, "input": {}}),
+            ("chat.tool.finish", {"toolCallId": "t", "name": EVIL, "title": EVIL, "output": EVIL, "metadata": {"diff": f"+{EVIL}"}}),
+            ("chat.message.part.added", {"messageId": "m", "partId": "p", "offset": 0, "deltaText": EVIL}),
+            ("chat.reasoning.part", {"messageId": "m", "partId": "r", "offset": 0, "deltaText": EVIL}),
+            ("chat.file.changed", {"path": EVIL}),
+            ("chat.todo.updated", {"todos": [{"content": EVIL, "status": "pending"}]}),
+            ("chat.permission.requested", {"requestId": "per", "permission": EVIL, "patterns": [EVIL], "title": EVIL}),
+            ("chat.question.requested", {"requestId": "qst", "questions": [{"question": EVIL, "options": [{"label": EVIL}]}]}),
+        ))],
+    ]:  # fmt: skip
+        panel.turn.take(event)
+    panel._draw()
+    shown = _values(panel.widget)
+    assert len(shown) > 5
+    assert not [one for one in shown if "<script" in one or "<img" in one]
+
+
+def _values(widget: Any) -> list[str]:
+    inside = [value for child in getattr(widget, "children", ()) for value in _values(child)]
+    return [*inside, str(widget.value)] if type(widget).__name__ == "HTML" else inside
+
+
+def test_what_did_not_change_is_not_sent() -> None:
+    panel = Panel({"id": "prj_1", "name": "Tea"}, Turn("prm_1"))
+    for event in TURN:
+        panel.turn.take(event)
+    panel._draw()
+    changes: list[Any] = []
+    for widget in (panel._answer, panel._tools, panel._todos, panel._files, panel._status):
+        widget.observe(changes.append)
+    panel._draw()
+    assert changes == []
+
+
+@pytest.fixture
+def magics() -> DoceMagics:
+    shell = InteractiveShell()
+    shell.user_ns.update(look="dark", table={"a": [1, 2]})
+    return DoceMagics(shell)
+
+
+def test_names_in_a_prompt_are_filled_in_and_css_is_left_alone(magics: DoceMagics) -> None:
+    magics.errors[3] = "ValueError: no"
+    assert magics.filled("make it {look} {table['a'][1]} {table[a]}") == "make it dark 2 [1, 2]"
+    assert magics.filled("{Err[3]}") == "ValueError: no"
+    assert magics.filled("body { color: red } {color:red} {unknown} {}") == "body { color: red } {color:red} {unknown} {}"
+    assert magics.filled("{look.__class__}") == str(str), "attributes are read, nothing is run"
+    for wrong in ("{Err[9]}", "{table['zz']}", "{look.nothing}"):
+        with pytest.raises(BadRequest, match="has no value"):
+            magics.filled(wrong)
+
+
+def test_nothing_of_a_prompt_is_evaluated(magics: DoceMagics) -> None:
+    for text in ("{__import__('os').system('true')}", "{look()}", "{[x for x in y]}"):
+        assert magics.filled(text) == text
+
+
+def test_the_core_needs_no_notebook() -> None:
+    import subprocess
+    import sys
+
+    program = "import sys, doce, doce.app, doce.cli.main; assert not {'IPython', 'ipywidgets', 'pandas'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_an_async_reader_that_stops_early_leaves_nothing_waiting() -> None:
+    from doce.notebook.api import Chat
+
+    class Told(Chat):
+        def __iter__(self) -> Any:
+            yield from TURN
+
+    async def first() -> Event:
+        stream = aiter(Told("prj_1", {"id": "prm_1", "seq": 1}))
+        found = await anext(stream)
+        await stream.aclose()  # type: ignore[attr-defined]
+        return found
+
+    assert asyncio.run(first()).type == "chat.prompt.queued"
