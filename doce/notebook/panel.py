@@ -29,6 +29,8 @@ from doce.opencode.transcript import SeenTool
 
 #: Between two writes to the browser, seconds.
 REST_S = 0.1
+#: Most that is sent, bytes a second: Jupyter's server drops what comes faster than 1 MB/s, of all cells together.
+RATE = 150_000
 #: Tool lines shown; the ones before are counted.
 TOOL_LINES = 12
 LOG_LINES = 40
@@ -82,6 +84,8 @@ class Panel:
         self._dirty = threading.Event()
         self._ended = threading.Event()
         self._closed = threading.Event()
+        #: Never set but by `close`: a rest that can be cut short.
+        self._pause = threading.Event()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._client: Doce | None = None
@@ -125,6 +129,7 @@ class Panel:
         """End its threads; what is shown stays."""
         self._ended.set()
         self._dirty.set()
+        self._pause.set()
         if self._client:
             self._client.close()
         for thread in self._threads:
@@ -165,8 +170,9 @@ class Panel:
         while not self._ended.is_set():
             self._dirty.wait(1)
             self._dirty.clear()
-            self._draw()
-            self._ended.wait(REST_S)
+            sent = self._draw()
+            # Also at the end: what is shown last must not be what is dropped.
+            self._pause.wait(max(REST_S, sent / RATE))
         self._draw()
         if self._summary is not None and self.turn.over:
             with self._lock:
@@ -180,7 +186,9 @@ class Panel:
 
     # What is shown
 
-    def _draw(self) -> None:
+    def _draw(self) -> int:
+        """Write what changed; returns about how many bytes that was."""
+        sent = 0
         with self._lock:
             turn = self.turn
             shown = {
@@ -200,9 +208,11 @@ class Panel:
             # What did not change is not sent.
             if widget.value != value:
                 widget.value = value
+                sent += len(value)
         self._stop.disabled = turn.over
         self._size.layout.display = None if self._preview.value else "none"
         self._show_requests(requests)
+        return sent
 
     def _status_line(self) -> str:
         turn = self.turn

@@ -45,6 +45,8 @@ logger = logging.getLogger(__name__)
 _TELLING = frozenset({"session.status", "session.idle", "session.error", "message.updated"})
 #: A prompt that the agent took but does not know after this long was lost on the way.
 _LOST_MS = 10_000
+#: How long a prompt that was stopped at once may still be on its way to the agent, seconds.
+UNHEARD_S = 1.0
 _STATES = {
     "completed": PromptState.COMPLETED,
     "stopped": PromptState.STOPPED,
@@ -76,26 +78,47 @@ class Relay:
         self._prompt_ids: dict[str, str | None] = {}
         self._ended: set[str] = set()
         self._state = State()
+        self._unheard: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Follow the stream; reconnects by itself. Ends only when cancelled."""
         self._state = await asyncio.to_thread(self._load)
-        async for item in follow(self._agent):
-            if isinstance(item, Connected):
-                await self._compare()
-            else:
-                await self._take(item)
+        try:
+            async for item in follow(self._agent):
+                if isinstance(item, Connected):
+                    await self._compare()
+                else:
+                    await self._take(item)
+        finally:
+            if self._unheard:
+                self._unheard.cancel()
 
     async def _take(self, event: Mapping[str, Any]) -> None:
         kind = event.get("type")
         self._put(normalize(self._state, event))
         if kind in _TELLING:
             await self._settle()
-            if kind == "session.status":
+            if kind == "session.status" and event.get("properties", {}).get("status", {}).get("type") != "idle":
                 await asyncio.to_thread(self._abort_if_wanted)
+            elif kind == "session.status" and (self._unheard is None or self._unheard.done()):
+                # It rests: another abort would only make it say so again.
+                self._unheard = asyncio.create_task(self._end_unheard())
         elif kind == "server.heartbeat":
             await self._settle()
             await asyncio.to_thread(self._settle_lost)
+
+    async def _end_unheard(self) -> None:
+        """A stop so early that the agent never began: it rests, and does not know the prompt. Nothing else would tell its end."""
+        prompt = await asyncio.to_thread(self._desk.prompts.wants_stop, self._project.id)
+        if prompt is None or prompt.state is not PromptState.SENT or prompt.session_id is None or prompt.message_id in self._state.turns:
+            return
+        await asyncio.sleep(UNHEARD_S)
+        try:
+            known = await asyncio.to_thread(self._agent.message_ids, prompt.session_id)
+        except DoceError:
+            return  # it is away: the comparison after it is back ends the prompt
+        if prompt.message_id not in known and prompt.message_id not in self._state.turns:
+            await asyncio.to_thread(self._desk.prompts.end, prompt.id, PromptState.INTERRUPTED)
 
     async def _compare(self) -> None:
         """After a gap: append what the log lacks."""

@@ -86,6 +86,8 @@ def test_a_stop_right_after_the_prompt_is_not_lost(home: House, site: str) -> No
         home.doce.stop(site)
         events = home.until(site, ended_prompt, after=after, timeout_s=20)
         assert (events[-1].type, events[-1].prompt_id) == ("chat.prompt.stopped", prompt["id"])
+        sent = next(event.time for event in events if event.type == "chat.prompt.sent")
+        assert events[-1].time - sent < 6000, "also an agent that never began is not waited for"
 
 
 @pytest.mark.parametrize("fault", ["500", "429", "break", "error"])
