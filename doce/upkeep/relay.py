@@ -108,17 +108,18 @@ class Relay:
             await asyncio.to_thread(self._settle_lost)
 
     async def _end_unheard(self) -> None:
-        """A stop so early that the agent never began: it rests, and does not know the prompt. Nothing else would tell its end."""
+        """A stop so early that the agent never began to answer: it rests, and nothing else would tell the end of this prompt."""
         prompt = await asyncio.to_thread(self._desk.prompts.wants_stop, self._project.id)
-        if prompt is None or prompt.state is not PromptState.SENT or prompt.session_id is None or prompt.message_id in self._state.turns:
+        if prompt is None or prompt.state is not PromptState.SENT or self._is_answered(prompt.message_id):
             return
         await asyncio.sleep(UNHEARD_S)
-        try:
-            known = await asyncio.to_thread(self._agent.message_ids, prompt.session_id)
-        except DoceError:
-            return  # it is away: the comparison after it is back ends the prompt
-        if prompt.message_id not in known and prompt.message_id not in self._state.turns:
+        status = self._state.session(prompt.session_id).status if prompt.session_id else None
+        if status in (None, "idle") and not self._is_answered(prompt.message_id):
             await asyncio.to_thread(self._desk.prompts.end, prompt.id, PromptState.INTERRUPTED)
+
+    def _is_answered(self, message_id: str | None) -> bool:
+        turn = self._state.turns.get(message_id or "")
+        return turn is not None and bool(turn.answers)
 
     async def _compare(self) -> None:
         """After a gap: append what the log lacks."""
