@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import peewee
 import pytest
@@ -11,6 +13,9 @@ import pytest
 from doce.db.connection import open_database
 
 from . import engine as test_engine
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture
@@ -25,3 +30,17 @@ def db(tmp_path: Path) -> Iterator[peewee.SqliteDatabase]:
 def engine() -> None:
     """A Docker engine answers."""
     test_engine.ensure()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real Chromium; one for all tests of a process, which cannot have two."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("NOT TESTED: there is no Chromium here (apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield made
+        made.close()

@@ -20,7 +20,6 @@ import pytest
 from playwright.sync_api import Browser, Page, TimeoutError, expect
 
 from tests.pages.conftest import ARTIFACTS
-from tests.pages.conftest import browser as browser
 from tests.system.conftest import cache as cache
 
 from .test_notebooks import FOLDER, cells

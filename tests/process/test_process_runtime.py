@@ -159,7 +159,7 @@ def test_an_install_that_was_interrupted_is_done_again(runtime: ProcessRuntime, 
     code += "os.path.exists('go') or threading.Event().wait()"
     wanted = stack(tmp_path, service(install=(sys.executable, "-c", code)))
     up(runtime, wanted)
-    until(lambda: "half" in log_of(wanted))
+    until(lambda: "| half" in log_of(wanted))
     runtime.stop("prj_a")
     (wanted.workspace / "go").touch()
     for times in (1, 2):
