@@ -225,5 +225,6 @@ def house(folder: Path, cache: Path, *, set_up: bool = True, **settings: str) ->
         made._end(signal.SIGTERM)
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                if str(folder) in process.environ().get("HOME", ""):
+                # A deployment's nginx outlives doce, and writes its title over its environment.
+                if str(folder) in process.environ().get("HOME", "") or any(str(folder) in word for word in process.cmdline()):
                     process.kill()
