@@ -78,7 +78,7 @@ def test_what_did_not_change_is_not_sent() -> None:
         panel.turn.take(event)
     panel._draw()
     changes: list[Any] = []
-    for widget in (panel._answer, panel._tools, panel._todos, panel._files, panel._status):
+    for widget in (panel._answer, panel._tools, panel._todos, panel._files, panel._status, panel._steps, panel._folded):
         widget.observe(changes.append)
     panel._draw()
     assert changes == []
