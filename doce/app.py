@@ -231,6 +231,9 @@ def serve(settings: Settings) -> int:
             app = application(parts.services)
             runner.run(_serve(parts, Listener(app, sock)))
             app.state.office.close()
+        if not settings.leave_running:
+            for project_id in parts.runtime.projects():
+                parts.runtime.destroy(project_id)
         parts.runtime.close()
         database.close()
     return 0

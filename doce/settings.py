@@ -92,6 +92,7 @@ class Settings(BaseModel):
     reconcile_s: float = Field(30, gt=0, description="How often rows are compared with what really runs (seconds).")
     keepalive_s: float = Field(15, gt=0, description="How often an idle stream sends a comment (seconds).")
     slow_viewer_s: float = Field(10, gt=0, description="How long a viewer may not read before it is cut off (seconds).")
+    leave_running: bool = Field(True, description="Whether agents, previews and deployed sites go on while doce is stopped.")
     question_timeout_s: float = Field(
         600, gt=0, description="How long a permission or question waits for an answer (seconds).", json_schema_extra=CHANGEABLE
     )

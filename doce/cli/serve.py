@@ -21,6 +21,7 @@ RUNTIME = click.option("--runtime", type=click.Choice(["docker", "process"]), he
 @click.option("--bind", help="Address to listen on (DOCE_BIND).")
 @click.option("--workers", type=click.IntRange(0, 20), help="Jobs at a time; 0 leaves them to `doce worker` (DOCE_WORKERS).")
 @RUNTIME
+@click.option("--leave-running/--leave-nothing", default=None, help="Sites and agents go on while doce is stopped (DOCE_LEAVE_RUNNING).")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Least important log line (DOCE_LOG_LEVEL).")
 def serve(**overrides: Any) -> int:
     """Run doce: HTTP, agents, and the queue's workers, until Ctrl-C."""

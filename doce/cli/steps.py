@@ -7,18 +7,10 @@ from dataclasses import dataclass, field
 from doce.cli.printable import duration, one_line
 from doce.cli.screen import Screen
 from doce.events.vocabulary import JobState, ProjectStatusChanged
+from doce.opencode.turn import STEPS
 
 #: Job type → what it is to a person.
-NAMES = {
-    "project.create": "create the project",
-    "docker.composeUp": "start preview and agent",
-    "docker.ensureRunning": "start preview and agent",
-    "docker.waitReady": "wait until both answer",
-    "docker.stop": "stop preview and agent",
-    "opencode.sessionCreate": "open a session of the agent",
-    "opencode.sendUserPrompt": "hand the prompt to the agent",
-    "project.delete": "delete the project",
-}
+NAMES = {**STEPS, "docker.stop": "stop preview and agent", "project.delete": "delete the project"}
 SENDING = "opencode.sendUserPrompt"
 _ENDS = {"succeeded", "failed", "cancelled"}
 

@@ -139,10 +139,10 @@ def answer_permission(project: str, request: str, reply: str, *, message: str | 
     return Call("POST", path, body={"reply": reply, "message": message})
 
 
-def answer_question(project: str, request: str, answers: Sequence[Sequence[str]]) -> Call[Wire]:
-    """Answer a question: for each item the labels chosen, or own words."""
+def answer_question(project: str, request: str, answers: Sequence[Sequence[str]] | None) -> Call[Wire]:
+    """Answer a question: for each item the labels chosen, or own words; None refuses to."""
     path = at("/api/projects/{project}/questions/{request}", project=project, request=request)
-    return Call("POST", path, body={"answers": [list(chosen) for chosen in answers]})
+    return Call("POST", path, body={"answers": None if answers is None else [list(chosen) for chosen in answers]})
 
 
 def job(job: int) -> Call[Wire]:

@@ -1,6 +1,7 @@
 """Run as ``python -m doce.notebook.keeper FOLDER``: a doce for one notebook kernel, which ends when the kernel does, however that ends.
 
-The kernel holds the other end of this process's stdin; when that closes, doce is asked to stop in order.
+The kernel holds the other end of this process's stdin; when that closes, doce is asked to stop in order, with the sites it runs: nobody
+would be there to stop them. They are up again with the next kernel.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ import sys
 import threading
 from pathlib import Path
 
-STOP_S = 15
-
 
 def main(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "serve.log").open("a") as log:
         serving = subprocess.Popen(
-            [sys.executable, "-m", "doce", "serve", "--data", str(folder), "--port", "0"], stdin=subprocess.DEVNULL, stderr=log
+            [sys.executable, "-m", "doce", "serve", "--data", str(folder), "--port", "0", "--leave-nothing"],
+            stdin=subprocess.DEVNULL,
+            stderr=log,
         )
 
     def wait_for_the_kernel() -> None:

@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
-from doce.client import Event
 from doce.events import vocabulary as said
 from doce.opencode.transcript import Transcript
 
-#: How a prompt can end.
-ENDS = ("completed", "stopped", "failed", "interrupted")
+#: The jobs that lead to a turn, in their order, and what each is to a person.
+STEPS = {
+    "project.create": "create the project",
+    "docker.composeUp": "start preview and agent",
+    "docker.ensureRunning": "start preview and agent",
+    "docker.waitReady": "wait until both answer",
+    "opencode.sessionCreate": "open a session of the agent",
+    "opencode.sendUserPrompt": "hand the prompt to the agent",
+}
+
+
+class Event(Protocol):
+    """What a turn is made of: an event as the log has it, or as a client read it."""
+
+    @property
+    def seq(self) -> int: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def session_id(self) -> str | None: ...
+    @property
+    def prompt_id(self) -> str | None: ...
+    @property
+    def time(self) -> int:
+        """Epoch ms."""
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """As it is stored and sent, camelCase."""
+
+
+Told = TypeVar("Told", bound=Event)
 
 
 @dataclass
@@ -24,6 +54,10 @@ class Turn:
     transcript: Transcript = field(default_factory=Transcript)
     #: what the pipeline does, in words
     step: str = ""
+    #: job id → the latest of each job that leads to the turn
+    steps: dict[int, said.JobState] = field(default_factory=dict)
+    #: what the project is: running, stopped …
+    project: str = ""
     preview_url: str | None = None
     site_url: str | None = None
     deploying: str = ""
@@ -46,7 +80,7 @@ class Turn:
         if event.seq <= self.seq:
             return
         self.seq = event.seq
-        payload = event.typed()
+        payload = said.known(event.type, event.payload)
         if payload is None:
             return
         if isinstance(payload, said.ProjectStatusChanged):
@@ -54,17 +88,24 @@ class Turn:
         elif isinstance(payload, said.ProjectDeleted):
             self.gone, self.state = True, self.state if self.over else "removed"
         elif isinstance(payload, said.ProductionStatus):
-            self.site_url = payload.url
-            self.deploying = payload.step or ("" if payload.status == "running" else payload.status)
-            if payload.status == "failed":
-                self.deploying = f"the last deploy failed: {payload.error}"
+            self.deploy(payload)
+        elif isinstance(payload, said.JobState):
+            if payload.job_type in STEPS and self.state == "queued":
+                self.steps[payload.job_id] = payload
         elif isinstance(payload, said.PromptQueued) and self.prompt_id is None:
             self.prompt_id, self.prompt, self.began = event.prompt_id, payload.text, event.time
         elif event.prompt_id == self.prompt_id or (event.prompt_id is None and self.state == "working"):
             self._mine(payload, event)
 
+    def deploy(self, payload: said.ProductionStatus) -> None:
+        """What is live, and what a deployment does; of any moment, also after the turn."""
+        self.site_url = payload.url
+        self.deploying = payload.step or ("" if payload.status in ("running", "stopped") else payload.status)
+        if payload.status == "failed":
+            self.deploying = f"the last deploy failed: {payload.error}"
+
     def _project(self, payload: said.ProjectStatusChanged, time: int) -> None:
-        self.step, self.preview_url = payload.step or "", payload.preview_url
+        self.project, self.step, self.preview_url = payload.status, payload.step or "", payload.preview_url
         if payload.status == "error" and not self.over:
             self.state, self.error, self.hint, self.ended = (
                 "broken",
@@ -134,7 +175,7 @@ class Turn:
         return "\n\n".join(filter(None, parts))
 
 
-def read(events: Iterable[Event], turn: Turn) -> Iterable[Event]:
+def read(events: Iterable[Told], turn: Turn) -> Iterator[Told]:
     """Each event, after `turn` took it, up to the end of the turn."""
     for event in events:
         turn.take(event)
