@@ -43,7 +43,9 @@ def served(layout: ProductionLayout, stacks: ProductionStacks, project: ProjectV
         process.communicate(timeout=10)
 
 
-@pytest.mark.parametrize("name", ["plain", "two words", "a$b", "${dollar}", '"quoted"', "it's", "back\\slash", "semi;colon {x}", "ümläut #1"])
+@pytest.mark.parametrize(
+    "name", ["plain", "two words", "a$b", "${dollar}", '"quoted"', "it's", "back\\slash", "semi;colon {x}", "ümläut #1"]
+)
 def test_wherever_the_data_folder_is(tmp_path: Path, name: str) -> None:
     tmp_path.chmod(0o755)
     settings = Settings(data=tmp_path / name / "data")

@@ -20,7 +20,7 @@ import psutil
 from doce.client import Doce
 from doce.client.reading import Event
 from doce.errors import NotFound
-from doce.process.tags import VARIABLE
+from doce.process.tags import VARIABLE, session
 
 START_S = 20
 TURN_S = 90
@@ -226,4 +226,6 @@ def house(folder: Path, cache: Path, *, set_up: bool = True, **settings: str) ->
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
                 if str(folder) in process.environ().get("HOME", ""):
-                    process.kill()
+                    # With what has no environment to be known by: nginx writes over its own.
+                    for member in (*session(process.pid), process):
+                        member.kill()
