@@ -6,6 +6,9 @@ from doce.db.connection import database
 from doce.db.models import Death
 
 DAY_MS = 24 * 3_600_000
+#: Deaths of a service within `WINDOW_MS` after which it is given up.
+MOST = 5
+WINDOW_MS = 10 * 60_000
 
 
 def note(project_id: str, service: str, *, now_ms: int, window_ms: int) -> int:

@@ -173,6 +173,9 @@ class ProcessRuntime:
         self._sweep(lambda found: (found.tag.project_id, found.tag.service) == (stack.project_id, service.name))
         if not is_free(service.host_port, service.env.get("HOST", "127.0.0.1")):
             raise PortTaken(service.host_port, service.name)
+        if service.second and not is_free(service.second[1]):
+            raise PortTaken(service.second[1], service.name)
+        faults.point("process.starting")
         tag = Tag(self._instance, stack.project_id, service.name, service.fingerprint())
         secrets = tuple(value.get_secret_value() for value in service.secrets.values())
         raw = self._collector.raw_file(stack.project_id, service.name)

@@ -67,6 +67,7 @@ http {{
     gzip_min_length 512;
     gzip_types {COMPRESSED};
 {folders}
+    geo $dollar {{ default "$"; }}
     map $uri $caching {{
         default "no-cache";
         "~{HASHED}$" "public, max-age=31536000, immutable";
@@ -81,7 +82,7 @@ http {{
     server {{
         listen {site.check};
         location ~ ^/(?<release>[0-9a-f]+)/(?<path>.*)$ {{
-            alias {_quoted(root)[:-1]}/$release/dist/$path";
+            alias {_looked_up(root)[:-1]}/$release/dist/$path";
             index index.html;
         }}
     }}
@@ -90,7 +91,7 @@ http {{
 
 
 def _files(root: Path) -> str:
-    return f"""        root {_quoted(root / CURRENT / "dist")};
+    return f"""        root {_looked_up(root / CURRENT / "dist")};
         index index.html;
         add_header Cache-Control $caching always;
         add_header X-Content-Type-Options nosniff always;
@@ -100,14 +101,14 @@ def _files(root: Path) -> str:
         location = /404.html {{ internal; try_files $uri @bare; }}
         location @bare {{ return 404; }}
         location / {{ try_files $uri $uri/ $uri.html @before; }}
-        location @before {{ root {_quoted(root / PREVIOUS / "dist")}; try_files $uri =404; }}"""
+        location @before {{ root {_looked_up(root / PREVIOUS / "dist")}; try_files $uri =404; }}"""
 
 
 def _proxied(site: Site) -> str:
     resolver = f"resolver {site.resolver} valid=2s ipv6=off;" if site.resolver else ""
     return f"""        {resolver}
         location / {{
-            root {_quoted(site.root / CURRENT / TO)};
+            root {_looked_up(site.root / CURRENT / TO)};
             proxy_pass http://$place;
             proxy_http_version 1.1;
             proxy_set_header Host $http_host;
@@ -122,5 +123,10 @@ def _proxied(site: Site) -> str:
 
 def _quoted(path: Path) -> str:
     """`path` as one word of the configuration."""
-    text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("$", "${dollar}")
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
+
+
+def _looked_up(path: Path) -> str:
+    """The same where nginx looks for variables in it, and knows no other way to write a dollar."""
+    return _quoted(path).replace("$", "${dollar}")

@@ -30,6 +30,7 @@ POINTS: dict[str, str] = {
     "queue.finish": "inside the finishing transaction, all rows changed, not committed",
     "queue.finished": "the finishing transaction is committed",
     "queue.release": "a stopping worker is about to give its unfinished jobs back",
+    "process.starting": "a service's port was found free, its process is not started",
     "process.started": "a service's process is started, nothing about it is recorded",
     "docker.created": "a service's container is made, not started",
     "docker.up": "the services of a project are started, its job has not finished",

@@ -20,9 +20,6 @@ from doce.upkeep.relay import RESUME_HINT
 logger = logging.getLogger(__name__)
 
 SERVICES = (PREVIEW, OPENCODE)
-#: Deaths of a service within `DEATH_WINDOW_MS` after which its project is left alone, in `error`.
-MAX_DEATHS = 5
-DEATH_WINDOW_MS = 10 * 60_000
 #: First and longest pause before a dead service is started again.
 FIRST_PAUSE_MS, LAST_PAUSE_MS = 1_000, 60_000
 
@@ -82,11 +79,11 @@ class Tending:
         if known and known.life == life:
             return True
         now = self._work.clock.now_ms()
-        count = deaths.note(project.id, service, now_ms=now, window_ms=DEATH_WINDOW_MS)
+        count = deaths.note(project.id, service, now_ms=now, window_ms=deaths.WINDOW_MS)
         logger.warning("a service ended by itself", extra={"project_id": project.id, "service": service, "deaths": count})
         if service == OPENCODE:
             interrupt(self._work, project.id)
-        if count >= MAX_DEATHS:
+        if count >= deaths.MOST:
             self._give_up(project, service)
             return False
         self._dead[project.id, service] = Dead(life, 0, now + pause_ms(count))
@@ -101,7 +98,7 @@ class Tending:
             dead = self._dead[project.id, service]
             dead.tries += 1
             # Not sooner again, whatever becomes of it: a start that fails is no reason to hammer.
-            dead.heal_at = now + pause_ms(deaths.count(project.id, service, after_ms=now - DEATH_WINDOW_MS) + dead.tries)
+            dead.heal_at = now + pause_ms(deaths.count(project.id, service, after_ms=now - deaths.WINDOW_MS) + dead.tries)
         enqueue(DockerEnsureRunning(project_id=project.id, reason="presence", services=tuple(due)), clock=self._work.clock)
 
     def _tell(self, project: ProjectView, down: list[str]) -> None:
@@ -116,7 +113,7 @@ class Tending:
         self._work.store.set_status(
             project.id,
             ProjectStatus.ERROR,
-            error=f"{shown[0].upper()}{shown[1:]} ended {MAX_DEATHS} times within ten minutes. {reason}".strip(),
+            error=f"{shown[0].upper()}{shown[1:]} ended {deaths.MOST} times within ten minutes. {reason}".strip(),
             hint=f"`doce logs {project.slug}` says why; `doce start {project.slug}` tries again.",
         )
 

@@ -14,7 +14,7 @@ from doce.projects.views import ProjectView
 from doce.queue.enqueue import enqueue
 from doce.queue.types import DockerStop, ProductionBuild
 from doce.upkeep.reconciler import Reconciler
-from doce.upkeep.tending import LAST_PAUSE_MS, MAX_DEATHS, pause_ms
+from doce.upkeep.tending import LAST_PAUSE_MS, pause_ms
 
 from .scene import Scene
 
@@ -89,7 +89,7 @@ def test_repeated_deaths_are_an_error_with_the_reason_from_the_log(scene: Scene,
     project = running(scene)
     log = scene.log(project)
     log.append("app", "preview | Error: Cannot find module 'sharp'\nopencode | error: not me\npreview | at line 3")
-    for life in range(1, MAX_DEATHS + 1):
+    for life in range(1, deaths.MOST + 1):
         scene.runtime.runs(project.id, PREVIEW, life=life)
         reconciler.look(project.id)
         scene.runtime.dies(project.id, PREVIEW)
@@ -111,14 +111,14 @@ def test_repeated_deaths_are_an_error_with_the_reason_from_the_log(scene: Scene,
 
 def test_deaths_far_apart_are_no_reason_to_give_up(scene: Scene, reconciler: Reconciler) -> None:
     project = running(scene)
-    for life in range(1, 3 * MAX_DEATHS):
+    for life in range(1, 3 * deaths.MOST):
         scene.runtime.runs(project.id, OPENCODE, life=life)
         reconciler.look(project.id)
         scene.runtime.dies(project.id, OPENCODE)
         reconciler.look(project.id)
         scene.clock.advance(s=180)
     assert scene.store.get(project.id).status is ProjectStatus.RUNNING
-    assert deaths.of_last_day(project.id, now_ms=scene.clock.now_ms()) == {OPENCODE: 3 * MAX_DEATHS - 1}
+    assert deaths.of_last_day(project.id, now_ms=scene.clock.now_ms()) == {OPENCODE: 3 * deaths.MOST - 1}
 
 
 def test_the_agents_death_interrupts_the_turn_and_the_previews_does_not(scene: Scene, reconciler: Reconciler) -> None:

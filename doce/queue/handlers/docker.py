@@ -11,7 +11,7 @@ import psutil
 from doce.db import choices
 from doce.db.connection import database
 from doce.errors import DoceError, Unavailable
-from doce.health import ready
+from doce.health import deaths, ready
 from doce.ports import PortTaken, move, reserve
 from doce.presence import viewers
 from doce.projects.stack import OPENCODE, PREVIEW
@@ -19,6 +19,7 @@ from doce.projects.status import ProjectStatus, PromptState
 from doce.projects.views import ProjectView
 from doce.queue.context import JobContext
 from doce.queue.enqueue import enqueue
+from doce.queue.handlers.endings import how, lost_its_port, said
 from doce.queue.handlers.work import Work
 from doce.queue.interrupts import Permanent
 from doce.queue.types import (
@@ -176,13 +177,22 @@ SHOWN = {PREVIEW: "the preview", OPENCODE: "the agent"}
 
 def _bury(work: Work, context: JobContext, project: ProjectView, dead: list[ServiceState]) -> None:
     """A service that ended will not become ready. One that lost its port to somebody gets another and a new start."""
-    last = last_line(work, project)
-    if not any(sign in last.lower() for sign in ("eaddrinuse", "address already in use", "port is taken", "is already in use")):
-        raise Permanent(f"{_ended(dead[0])} {last}".strip())
-    for state in dead:
+    log = LogFile(work.layout(project.id).log_file).read().text
+    lost = [state for state in dead if lost_its_port(state, _host(work, state.service), log)]
+    now = work.clock.now_ms()
+    often = [state for state in lost if deaths.note(project.id, state.service, now_ms=now, window_ms=deaths.WINDOW_MS) >= deaths.MOST]
+    if often or lost != dead:
+        hopeless = next((state for state in dead if state in often or state not in lost), dead[0])
+        raise Permanent(f"{_ended(hopeless)} {last_line(work, project, hopeless.service)}".strip())
+    for state in lost:
         _move_port(work, project, state.service)
-    context.log("a port was taken by somebody else; trying another")
+        context.log(f"port {state.host_port} was taken by somebody else; trying another")
     _start_again(work, context, project)
+
+
+def _host(work: Work, service: str) -> str:
+    """Where it listens on this machine."""
+    return work.settings.bind if service == PREVIEW else "127.0.0.1"
 
 
 def _start_again(work: Work, context: JobContext, project: ProjectView) -> None:
@@ -191,22 +201,21 @@ def _start_again(work: Work, context: JobContext, project: ProjectView) -> None:
 
 
 def _ended(state: ServiceState) -> str:
-    how = f"with exit code {state.exit_code}" if state.exit_code is not None else "by itself"
     shown = SHOWN.get(state.service, state.service)
-    return f"{shown[0].upper()}{shown[1:]} ended {how} instead of becoming ready."
+    return f"{shown[0].upper()}{shown[1:]} ended {how(state)} instead of becoming ready."
 
 
 def last_line(work: Work, project: ProjectView, service: str = "") -> str:
-    """The last useful line that the services (or one) wrote."""
-    text = LogFile(work.layout(project.id).log_file).read().text
-    lines = [line for line in text.splitlines() if line.startswith(f"[app] {service}") and len(line) > 8]
+    """The last useful line that the services (or one) wrote since they were started."""
+    log = LogFile(work.layout(project.id).log_file).read().text
+    lines = [f"{name} | {line}" for name in ([service] if service else SHOWN) for line in said(log, name) if line.strip()]
     telling = [
         line
         for line in lines
         if any(word in line.lower() for word in ("error", "eaddr", "cannot", "failed", "fatal", "denied", "not found"))
     ]
-    last = (telling or lines)[-1:] or [""]
-    return f"Its log says: {last[0].removeprefix('[app]').strip()[:300]}" if last[0] else ""
+    last = (telling or lines)[-1:]
+    return f"Its log says: {last[0].strip()[:300]}" if last else ""
 
 
 def _go_on(work: Work, context: JobContext, project: ProjectView) -> None:

@@ -26,6 +26,7 @@ from doce.projects.views import ProjectView
 from doce.queue import jobs
 from doce.queue.context import JobContext
 from doce.queue.enqueue import enqueue
+from doce.queue.handlers.endings import how, lost_its_port, said
 from doce.queue.handlers.work import Work
 from doce.queue.interrupts import Cancelled, Permanent
 from doce.queue.types import Job, ProductionBuild, ProductionRollback, ProductionStart, ProductionStop, ProductionWaitReady
@@ -73,6 +74,7 @@ class Production:
             version = self.productions.releases.record(project.id, output, payload.snapshot)
             context.log(f"v{version} ({output.hash}): {output.files} files, {output.bytes:,} bytes")
             enqueue(ProductionStart(project_id=project.id, production_hash=output.hash), user_id=context.job.user_id, clock=self.work.clock)
+            self.productions.tell(project.id)
         self._clear_build(project, folder)
 
     def _begin_build(self, context: JobContext, project: ProjectView, payload: ProductionBuild, source: Path) -> None:
@@ -117,15 +119,15 @@ class Production:
         mark, log = folder / "log", self._log(project)
         offset = int(mark.read_text() or 0) if mark.exists() else 0
         told = folder / "said"
-        said = told.read_text().splitlines() if told.exists() else []
+        last = told.read_text().splitlines() if told.exists() else []
         while (chunk := log.read(offset)).text:
             fresh = [line.partition(f" {BUILD} | ")[2] for line in chunk.text.splitlines() if line.startswith(f"[app] {BUILD} | ")]
             for line in fresh:
                 context.log(line)
-            said, offset = [*said, *fresh][-TOLD_LINES:], chunk.next_offset
-            told.write_text("\n".join(said))
+            last, offset = [*last, *fresh][-TOLD_LINES:], chunk.next_offset
+            told.write_text("\n".join(last))
             mark.write_text(str(offset))
-        return said
+        return last
 
     def _log(self, project: ProjectView) -> LogFile:
         return self.work.runtime.logs(project.id)
@@ -174,6 +176,7 @@ class Production:
         with context.finishing():
             wait = ProductionWaitReady(project_id=project.id, production_hash=payload.production_hash, started_at=self.work.clock.now_ms())
             enqueue(wait, user_id=context.job.user_id, clock=self.work.clock)
+            self.productions.tell(project.id)
 
     def _serve(self, context: JobContext, project: ProjectView, hash: str) -> None:
         """Have the web server, and the server of release `hash`, running."""
@@ -189,8 +192,7 @@ class Production:
                 layout.listens(hash, self.stacks.place(project, hash, ports.server))
             self._have_web(context, project, ports)
         except PortTaken as taken:
-            self._move(project, taken)
-            context.log(f"port {taken.port} was taken by somebody else; trying another")
+            self._move(context, project, taken)
             context.reschedule(FIRST_LOOK_MS)
 
     def _have_web(self, context: JobContext, project: ProjectView, ports: Ports) -> None:
@@ -219,7 +221,8 @@ class Production:
             Project.update(production_port=ports.web).where(Project.id == project.id).execute()
         return ports
 
-    def _move(self, project: ProjectView, taken: PortTaken) -> None:
+    def _move(self, context: JobContext, project: ProjectView, taken: PortTaken) -> None:
+        context.log(f"port {taken.port} was taken by somebody else; trying another")
         span = self.work.settings.production_ports
         for service in (WEB, f"{WEB}-check") if taken.service == WEB else (taken.service,):
             move(project.id, service, span)
@@ -242,7 +245,7 @@ class Production:
                     self._end_server(project, hash)
                     raise Permanent(f"The new version did not become healthy within {limit_s:g} s ({reason}). What was live stays so.")
                 context.throw_if_cancel_requested()
-                self._check_alive(project, hash, reason)
+                self._check_alive(context, project, hash, reason)
                 context.reschedule(max(FIRST_LOOK_MS, min(LAST_LOOK_MS, elapsed // 5)))
             self._switch(context, project, hash)
         elif context.job.polls == 0 and served_since < payload.started_at:
@@ -261,14 +264,22 @@ class Production:
             found = ready(Probe(path=f"/{hash}/", good=True), ports.check)
         return "" if found.ok else found.reason
 
-    def _check_alive(self, project: ProjectView, hash: str, reason: str) -> None:
-        """A server that ended will not become healthy. Raises Permanent with the last it said."""
+    def _check_alive(self, context: JobContext, project: ProjectView, hash: str, reason: str) -> None:
+        """A server that ended will not become healthy. Raises Permanent with the last it said; one that lost its port begins anew."""
+        log = self._log(project).read().text
         for state in self.work.runtime.ps(project.id):
-            if state.service == f"release-{hash}" and (state.state == "exited" or state.exit_code is not None):
-                said = [line for line in self._log(project).read().text.splitlines() if line.startswith(f"[app] release-{hash} | ")]
-                last = said[-1].partition(" | ")[2] if said else reason
-                self._end_server(project, hash)
-                raise Permanent(f"The new version's server ended with exit code {state.exit_code}: {last}. What was live stays so.")
+            if state.service not in (WEB, f"release-{hash}") or (state.state != "exited" and state.exit_code is None):
+                continue
+            host = self.work.settings.bind if state.service == WEB else "127.0.0.1"
+            if lost_its_port(state, host, log):
+                self._move(context, project, PortTaken(state.host_port or 0, state.service))
+                self._serve(context, project, hash)
+                context.reschedule(FIRST_LOOK_MS)
+            last = (said(log, state.service) or [reason])[-1]
+            if state.service == WEB:
+                raise Permanent(f"The web server ended {how(state)}: {last}.")
+            self._end_server(project, hash)
+            raise Permanent(f"The new version's server ended {how(state)}: {last}. What was live stays so.")
 
     def _is_live(self, project: ProjectView, hash: str) -> bool:
         row = Project.get_by_id(project.id)
@@ -324,7 +335,7 @@ class Production:
             self._serve(context, project, hash)
             until = self.work.clock.monotonic() + AT_ONCE_MS / 1000
             while (reason := self._look(project, hash)) and self.work.clock.monotonic() < until:
-                self._check_alive(project, hash, reason)
+                self._check_alive(context, project, hash, reason)
                 if context.cancelled.wait(0.05):
                     context.throw_if_cancel_requested()
             if not reason:
