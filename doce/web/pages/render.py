@@ -38,7 +38,7 @@ class Renderer:
             loader=PackageLoader("doce.web.pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
         self._environment.globals.update(static=static.url, version=__version__)
-        self._environment.filters.update(wire=wire, time=time_element, bytes=size, money=money, camel=to_camel)
+        self._environment.filters.update(wire=wire, time=time_element, bytes=size, count="{:,}".format, money=money, camel=to_camel)
 
     def page(self, name: str, status: int = 200, *, frames: Sequence[str] = (), framed: bool = False, **values: Any) -> HTMLResponse:
         """The template `name` with `values`. `frames`: origins it may show in frames; `framed`: doce may show it in one."""

@@ -26,6 +26,21 @@ export async function call(method, path, body, options = {}) {
 
 export const get = (path) => call("GET", path);
 
+const keys = new Map();
+
+/** Post something that must not be done twice: asked again after an answer that was lost, it is what was done then. */
+export async function once(path, body) {
+  const asked = path + JSON.stringify(body);
+  const key = keys.get(asked) || crypto.randomUUID?.() || `${Date.now()}-${Math.random()}`;
+  keys.delete(asked);
+  try {
+    return await call("POST", path, body, { headers: { "content-type": "application/json", "idempotency-key": key } });
+  } catch (error) {
+    if (error.code === "UNAVAILABLE") keys.set(asked, key);
+    throw error;
+  }
+}
+
 /** All pages of a list. */
 export async function items(path) {
   const found = [];

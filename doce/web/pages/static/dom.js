@@ -18,14 +18,18 @@ export const all = (selector, within = document) => [...within.querySelectorAll(
 /** Say a sentence: shown for a moment and told to a screen reader. */
 export function say(text, { bad = false, hint = "" } = {}) {
   const place = document.getElementById(bad ? "refused" : "said");
+  if (bad) hush();
   clearTimeout(place.timer);
   place.replaceChildren(text, ...(hint ? [" ", h("span", { class: "quiet" }, hint)] : []));
   place.classList.add("shown");
   place.timer = setTimeout(() => { place.classList.remove("shown"); place.replaceChildren(); }, bad ? 9000 : 4000);
 }
 
+function hush() { $("#said").classList.remove("shown"); }
+
 /** Tell an error of the API next to what caused it, else at the foot of the page. */
 export function refuse(error, place) {
+  hush();
   if (!place) return say(error.message, { bad: true, hint: error.hint });
   place.replaceChildren(error.message, ...(error.hint ? [" ", h("span", { class: "quiet" }, error.hint)] : []));
   place.hidden = false;
