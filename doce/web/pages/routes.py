@@ -67,7 +67,7 @@ class Pages:
         self._services = services
         self._do = do
         self.static = StaticFiles()
-        self.renderer = Renderer(self.static)
+        self.renderer = Renderer(self.static, ancestors=services.settings.frame_ancestors)
 
     def routes(self) -> list[BaseRoute]:
         get = partial(Route, methods=["GET"])

@@ -69,6 +69,15 @@ export async function refresh(address = location.href) {
   document.dispatchEvent(new CustomEvent("refreshed"));
 }
 
+/** What somebody types stays in this tab until it was taken: a session that ends and a page that is loaded anew lose none of it. */
+export function keep(field, name) {
+  const key = `draft ${name}`;
+  field.value = field.value || sessionStorage.getItem(key) || "";
+  const note = () => { if (field.value) sessionStorage.setItem(key, field.value); else sessionStorage.removeItem(key); };
+  field.addEventListener("input", note);
+  return note;
+}
+
 const UNITS = [["year", 31536000], ["month", 2592000], ["day", 86400], ["hour", 3600], ["minute", 60]];
 const words = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 

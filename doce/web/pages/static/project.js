@@ -1,6 +1,6 @@
 // One project: one stream of events, from which everything on the page lives.
 
-import { $, all, gently, h, money, refresh, refuse, say } from "./dom.js";
+import { $, all, gently, h, keep, money, refresh, refuse, say } from "./dom.js";
 import { call, listen, once } from "./api.js";
 import { Assets } from "./assets.js";
 import { Attachments, wire } from "./attach.js";
@@ -93,6 +93,7 @@ earlier.addEventListener("click", () => {
 });
 
 const attached = new Attachments(form);
+const kept = keep(text, project.id);
 let sending = Promise.resolve();
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -101,6 +102,7 @@ form.addEventListener("submit", (event) => {
   if (!said) { if (files.length) refuse({ message: "Say what to do with it." }, wrong); return; }
   wrong.hidden = true;
   text.value = "";
+  kept();
   attached.clear();
   following = true;
   // One after the other, in the order they were written.
@@ -113,6 +115,7 @@ async function deliver(said, files) {
     await once(`${path}/prompts`, { text: said, attachments: await wire(files) });
   } catch (error) {
     text.value = [said, text.value.trim()].filter(Boolean).join("\n");
+    kept();
     attached.restore(files);
     refuse(error, wrong);
   }

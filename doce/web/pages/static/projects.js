@@ -1,13 +1,13 @@
 // The first page: a sentence becomes a project; the list is kept live.
 
-import { $, gently, refresh, refuse, say } from "./dom.js";
+import { $, gently, keep, refresh, refuse, say } from "./dom.js";
 import { call, listen, once } from "./api.js";
 import { Attachments, wire } from "./attach.js";
 import { fillModels } from "./models.js";
 import "./forms.js";
 
 const form = $("#create"), prompt = $("#prompt"), wrong = $(".wrong", form);
-const attached = new Attachments(form);
+const attached = new Attachments(form), kept = keep(prompt, "new");
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -21,6 +21,8 @@ form.addEventListener("submit", async (event) => {
   try {
     body.attachments = await wire(attached.files);
     const project = await once("/api/projects", body);
+    prompt.value = "";
+    kept();
     location.assign(`/projects/${encodeURIComponent(project.slug)}`);
   } catch (error) {
     refuse(error, wrong);
