@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from doce.errors import BadRequest
 
@@ -23,6 +24,16 @@ CHANGEABLE: dict[str, Any] = {"changeable": True}
 
 #: Variables that only the client (CLI, notebook, scripts) reads; see `client_environment`.
 CLIENT_NAMES = {"DOCE_URL", "DOCE_TOKEN"}
+
+
+def _origin(text: str) -> str:
+    """`text` if it is an origin, scheme and host and no more, as browsers compare them. Raises ValueError."""
+    if not re.fullmatch(r"https?://(\*\.)?[a-z0-9.-]+(:\d{1,5})?", text):
+        raise ValueError(f"{text!r} is no origin; http://localhost:8888 is one")
+    return text
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
 
 
 class Settings(BaseModel):
@@ -37,6 +48,9 @@ class Settings(BaseModel):
     public_url: str | None = Field(None, description="Address people use to reach this doce, when it is not http://<bind>:<port>.")
     site_host: str | None = Field(
         None, description="Host name of previews and deployed sites, another than that of DOCE_PUBLIC_URL; what a site may not share."
+    )
+    frame_ancestors: tuple[Origin, ...] = Field(
+        (), description="Origins whose pages may show doce in a frame, separated by spaces: a notebook's, say http://localhost:8888."
     )
     gateway_port: int = Field(0, ge=0, le=65535, description="Port of the model gateway; 0 takes a free one once and keeps it.")
     runtime: Literal["process", "docker"] | None = Field(
@@ -129,7 +143,7 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
                 f"{variable} is not a setting of doce.",
                 hint=f"Did you mean {near[0]}?" if near else "`doce settings` lists them; unset the variable.",
             )
-        values[known[variable]] = _ports(value) if known[variable].endswith("_ports") else value
+        values[known[variable]] = _parsed(known[variable], value)
     values.update({name: value for name, value in overrides.items() if value is not None})
     try:
         return Settings(**values)
@@ -154,6 +168,13 @@ def machine_path(environ: Mapping[str, str] | None = None) -> str:
 def tool_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """What pip and npm may see when they fetch for doce: everything of this person's but doce's own variables."""
     return {name: value for name, value in (os.environ if environ is None else environ).items() if not name.startswith(PREFIX)}
+
+
+def _parsed(name: str, text: str) -> Any:
+    """The text of a variable, taken apart where its setting has parts."""
+    if name == "frame_ancestors":
+        return tuple(text.split())
+    return _ports(text) if name.endswith("_ports") else text
 
 
 def _ports(text: str) -> tuple[int, int] | str:

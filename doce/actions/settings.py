@@ -79,5 +79,5 @@ def _shown(value: Any) -> str:
     if isinstance(value, SecretStr):
         return "***"
     if isinstance(value, tuple):
-        return "-".join(str(part) for part in value)
+        return ("-" if all(isinstance(part, int) for part in value) else " ").join(str(part) for part in value)
     return "" if value is None else str(value)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.system.conftest import cache as cache
 from tests.system.house import House
@@ -16,6 +16,8 @@ ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 PATIENCE_MS = 60_000
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 PASSWORD = "correct horse"
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 class Window:

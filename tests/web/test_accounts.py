@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import peewee
 import pytest
 
 from doce import addresses
@@ -15,10 +16,10 @@ from doce.auth import setup
 from doce.auth.sessions import COOKIE, LIFE_MS
 from doce.db.models import LinkCode, Session, User
 from doce.errors import BadRequest
-from doce.settings import Settings
+from doce.settings import Settings, load
 from doce.web import sse
 
-from .house import House, piece
+from .house import House, piece, served
 from .test_routes import PASSWORD, refused
 
 SAME = {"sec-fetch-site": "same-origin"}
@@ -209,6 +210,33 @@ def test_sites_have_a_host_name_of_their_own(tmp_path: Path) -> None:
         settings = Settings(data=tmp_path, public_url=public, site_host=own)
         assert addresses.shared_with_sites(settings, host, secure) == shared
         assert addresses.site_host(settings) in addresses.site_url(settings, 41000)
+
+
+def test_who_may_show_doce_in_a_frame(db: peewee.SqliteDatabase, tmp_path: Path) -> None:
+    """Nobody, but for the notebooks that DOCE_FRAME_ANCESTORS names."""
+    told = load({"DOCE_FRAME_ANCESTORS": "http://localhost:8888 https://*.example.org"}).frame_ancestors
+    assert told == ("http://localhost:8888", "https://*.example.org")
+    for wrong in ("localhost", "http://localhost:8888/", "*", "'self'", "http://a; script-src *", "javascript:x"):
+        with pytest.raises(BadRequest, match="DOCE_FRAME_ANCESTORS"):
+            load({"DOCE_FRAME_ANCESTORS": wrong})
+
+    def ancestors(answer: httpx.Response) -> str:
+        return answer.headers["content-security-policy"].rpartition("frame-ancestors ")[2].partition(";")[0]
+
+    with served(tmp_path, frame_ancestors=told) as house:
+        _, admin = house.person("root", "admin")
+        project = house.http.post("/api/projects", json={"prompt": "a site"}, headers=admin).json()["slug"]
+        assert ancestors(house.http.get("/sign-in")) == "http://localhost:8888 https://*.example.org"
+        framed = house.http.get(f"/projects/{project}/frame", headers=admin)
+        assert ancestors(framed) == "'self' http://localhost:8888 https://*.example.org"
+        assert ancestors(house.http.get("/api/me", headers=admin)) == "'none'"
+
+
+def test_nobody_else_may_show_doce_in_a_frame(house: House) -> None:
+    house.person("root", "admin")
+    answer = house.http.get("/sign-in")
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-frame-options"] == "DENY"
 
 
 def test_an_open_stream_ends_with_the_session(house: House, ada: Browser, monkeypatch: pytest.MonkeyPatch) -> None:

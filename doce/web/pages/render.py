@@ -26,28 +26,29 @@ POLICY = {
     "frame-src": "'self'",
     "form-action": "'self'",
     "base-uri": "'none'",
-    "frame-ancestors": "'none'",
 }
 
 
 class Renderer:
     """Renders the templates of this package."""
 
-    def __init__(self, static: StaticFiles) -> None:
+    def __init__(self, static: StaticFiles, *, ancestors: Sequence[str] = ()) -> None:
+        """`ancestors`: origins whose pages may show these in a frame."""
+        self._ancestors = ancestors
         self._environment = Environment(
             loader=PackageLoader("doce.web.pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
         self._environment.globals.update(static=static.url, version=__version__)
-        self._environment.filters.update(wire=wire, time=time_element, bytes=size, money=money, camel=to_camel)
+        self._environment.filters.update(wire=wire, time=time_element, bytes=size, count="{:,}".format, money=money, camel=to_camel)
 
     def page(self, name: str, status: int = 200, *, frames: Sequence[str] = (), framed: bool = False, **values: Any) -> HTMLResponse:
         """The template `name` with `values`. `frames`: origins it may show in frames; `framed`: doce may show it in one."""
-        policy = dict(POLICY)
+        # Browsers that know this ignore the older X-Frame-Options, which knows no list.
+        policy = {**POLICY, "frame-ancestors": " ".join([*(["'self'"] if framed else []), *self._ancestors]) or "'none'"}
         headers = {"referrer-policy": "same-origin"}
         if frames:
             policy["frame-src"] = " ".join(frames)
         if framed:
-            policy["frame-ancestors"] = "'self'"
             headers["x-frame-options"] = "SAMEORIGIN"
         headers["content-security-policy"] = "; ".join(f"{name} {value}" for name, value in policy.items())
         return HTMLResponse(self._environment.get_template(name).render(values), status, headers)

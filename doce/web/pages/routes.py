@@ -67,7 +67,7 @@ class Pages:
         self._services = services
         self._do = do
         self.static = StaticFiles()
-        self.renderer = Renderer(self.static)
+        self.renderer = Renderer(self.static, ancestors=services.settings.frame_ancestors)
 
     def routes(self) -> list[BaseRoute]:
         get = partial(Route, methods=["GET"])
@@ -156,6 +156,7 @@ def project(visit: Visit) -> Response:
     asked = visit.query.get("turns", "")
     most = min(int(asked), PROMPTS) if asked.isascii() and asked.isdigit() and len(asked) < 5 else TURNS
     turns, earlier = _latest(visit.ask("prompts.list", project=found.id, limit=PROMPTS).items, most)
+    members = visit.ask("members.list", project=found.id).items
     return visit.page(
         "project.html",
         project=found,
@@ -164,7 +165,8 @@ def project(visit: Visit) -> Response:
         earlier=earlier,
         production=visit.ask("productions.get", project=found.id),
         usage=visit.ask("projects.usage", project=found.id).total,
-        members=visit.ask("members.list", project=found.id).items,
+        members=members,
+        people={one.user_id: one.name for one in members} | {visit.person.id: visit.person.name},
         owns=visit.person.is_admin or found.owner_user_id == visit.person.id,
     )
 
@@ -213,6 +215,7 @@ def settings(visit: Visit) -> Response:
         tokens=visit.ask("tokens.list").items,
         preferences=visit.ask("account.settings"),
         identities=visit.ask("identities.list").items,
+        spent={one.of: one for one in visit.ask("account.usage", by="user", limit=1000).items},
         users=visit.ask("users.list").items if admin else [],
         providers=visit.ask("providers.list").items if admin else [],
         instance=visit.ask("settings.list").items if admin else [],

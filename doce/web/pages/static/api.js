@@ -26,6 +26,21 @@ export async function call(method, path, body, options = {}) {
 
 export const get = (path) => call("GET", path);
 
+const keys = new Map(), SLEPT_MS = 30000;
+
+/** Post something that must not be done twice: asked again after an answer that was lost, it is what was done then. */
+export async function once(path, body) {
+  const asked = path + JSON.stringify(body);
+  const key = keys.get(asked) || crypto.randomUUID?.() || `${Date.now()}-${Math.random()}`;
+  keys.delete(asked);
+  try {
+    return await call("POST", path, body, { headers: { "content-type": "application/json", "idempotency-key": key } });
+  } catch (error) {
+    if (error.code === "UNAVAILABLE") keys.set(asked, key);
+    throw error;
+  }
+}
+
 /** All pages of a list. */
 export async function items(path) {
   const found = [];
@@ -88,6 +103,15 @@ export function listen(address, kinds, tell, line = () => {}) {
   };
   open();
   const close = () => { clearTimeout(timer); source.close(); };
+  const anew = () => { close(); open(); };
+  // A device that slept or lost its network may hold a stream that is dead and does not know it.
+  let hidden = 0;
+  addEventListener("offline", () => line(false));
+  addEventListener("online", anew);
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) hidden = Date.now();
+    else if (hidden && Date.now() - hidden > SLEPT_MS) anew();
+  });
   // A page that goes to the back of the browser's history and returns must listen again.
   addEventListener("pagehide", close);
   addEventListener("pageshow", (event) => { if (event.persisted) open(); });

@@ -3,6 +3,7 @@
 import { $, all, h, refuse } from "./dom.js";
 import { call } from "./api.js";
 
+const WANTS = { bash: "Run", edit: "Change", read: "Read", webfetch: "Fetch", websearch: "Search the web for", external_directory: "Go outside the project, to", task: "Call a helper for", doom_loop: "Go on with the same step again and again," };
 const SAID = { once: "Allowed once", always: "Allowed from now on", reject: "Refused", timeout: "Nobody answered in time", gone: "No longer asked", answered: "Answered", rejected: "Not answered" };
 
 export class Ask {
@@ -17,7 +18,7 @@ export class Ask {
   permission(payload) {
     const say = (reply, words, look = "") => h("button", { type: "button", class: `button ${look}`, onclick: () => this.answer({ reply }) }, words);
     return [
-      h("p", {}, h("strong", {}, "May the agent do this? "), payload.title || payload.permission),
+      h("p", {}, h("strong", {}, "May the agent do this? "), h("span", { class: "what" }, `${WANTS[payload.permission] || payload.permission || "Use"} ${payload.title || ""}`.trim())),
       payload.patterns?.length ? h("pre", { class: "patterns" }, payload.patterns.join("\n")) : null,
       h("div", { class: "buttons" }, say("once", "Allow once", "primary"), payload.always?.length ? say("always", "Always allow") : null, say("reject", "Refuse")),
     ].filter(Boolean);
@@ -25,7 +26,7 @@ export class Ask {
 
   questions(payload) {
     const asked = payload.questions.map((item, number) => h("fieldset", { "data-multiple": String(item.multiple) },
-      h("legend", {}, item.question),
+      h("legend", { class: "what" }, item.question),
       ...item.options.map((option) => h("label", { class: "option" },
         h("input", { type: item.multiple ? "checkbox" : "radio", name: `question-${number}`, value: option.label }),
         h("span", {}, h("strong", {}, option.label), option.description ? h("span", { class: "quiet" }, ` ${option.description}`) : null))),
@@ -54,7 +55,7 @@ export class Ask {
 
   resolved(payload) {
     const words = (payload.answers || []).map((one) => one.join(", ")).filter(Boolean).join(" · ");
-    const what = $("strong, legend", this.element)?.parentElement?.textContent || "";
+    const what = all("span.what, legend.what", this.element).map((one) => one.textContent).join(" · ");
     this.element.replaceWith(h("p", { class: "request done quiet" }, h("strong", {}, SAID[payload.reply] || payload.reply), words ? `: ${words}` : "", what ? h("span", {}, ` · ${what.slice(0, 160)}`) : ""));
   }
 }

@@ -47,10 +47,13 @@ export class Attachments {
 
   clear() { this.files = []; this.show(); }
 
-  /** As the API takes them. */
-  wire() {
-    return Promise.all(this.files.map(async (file) => ({ name: file.name || "pasted.png", mime: file.type || "text/plain", data: await base64(file) })));
-  }
+  /** Files that were not taken, before those that came meanwhile. */
+  restore(files) { this.files = [...files, ...this.files].slice(0, MOST); this.show(); }
+}
+
+/** Files as the API takes them. */
+export function wire(files) {
+  return Promise.all(files.map(async (file) => ({ name: file.name || "pasted.png", mime: file.type || "text/plain", data: await base64(file) })));
 }
 
 function base64(file) {

@@ -18,14 +18,18 @@ export const all = (selector, within = document) => [...within.querySelectorAll(
 /** Say a sentence: shown for a moment and told to a screen reader. */
 export function say(text, { bad = false, hint = "" } = {}) {
   const place = document.getElementById(bad ? "refused" : "said");
+  if (bad) hush();
   clearTimeout(place.timer);
   place.replaceChildren(text, ...(hint ? [" ", h("span", { class: "quiet" }, hint)] : []));
   place.classList.add("shown");
   place.timer = setTimeout(() => { place.classList.remove("shown"); place.replaceChildren(); }, bad ? 9000 : 4000);
 }
 
+function hush() { $("#said").classList.remove("shown"); }
+
 /** Tell an error of the API next to what caused it, else at the foot of the page. */
 export function refuse(error, place) {
+  hush();
   if (!place) return say(error.message, { bad: true, hint: error.hint });
   place.replaceChildren(error.message, ...(error.hint ? [" ", h("span", { class: "quiet" }, error.hint)] : []));
   place.hidden = false;
@@ -63,6 +67,15 @@ export async function refresh(address = location.href) {
     if (focused) (document.getElementById(focused.id) || taken.querySelector("button, a"))?.focus({ preventScroll: true });
   }
   document.dispatchEvent(new CustomEvent("refreshed"));
+}
+
+/** What somebody types stays in this tab until it was taken: a session that ends and a page that is loaded anew lose none of it. */
+export function keep(field, name) {
+  const key = `draft ${name}`;
+  field.value = field.value || sessionStorage.getItem(key) || "";
+  const note = () => { if (field.value) sessionStorage.setItem(key, field.value); else sessionStorage.removeItem(key); };
+  field.addEventListener("input", note);
+  return note;
 }
 
 const UNITS = [["year", 31536000], ["month", 2592000], ["day", 86400], ["hour", 3600], ["minute", 60]];

@@ -45,6 +45,7 @@ async function submitted(event) {
   button.disabled = true;
   try {
     const answer = await send(form);
+    if (form.dataset.then === "/sign-in") sessionStorage.clear();
     if (form.dispatchEvent(new CustomEvent("done", { detail: answer, bubbles: true, cancelable: true }))) {
       if (form.dataset.then) { location.assign(form.dataset.then); return; }
       if ("thenSlug" in form.dataset) { location.assign(`/projects/${encodeURIComponent(answer.slug)}`); return; }

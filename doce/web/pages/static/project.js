@@ -1,9 +1,9 @@
 // One project: one stream of events, from which everything on the page lives.
 
-import { $, all, gently, h, money, refresh, refuse, say } from "./dom.js";
-import { call, listen } from "./api.js";
+import { $, all, gently, h, keep, money, refresh, refuse, say } from "./dom.js";
+import { call, listen, once } from "./api.js";
 import { Assets } from "./assets.js";
-import { Attachments } from "./attach.js";
+import { Attachments, wire } from "./attach.js";
 import { Deploys } from "./deploys.js";
 import { Files } from "./files.js";
 import { Logs } from "./logs.js";
@@ -21,7 +21,9 @@ let following = true;
 const atEnd = () => scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
 scroll.addEventListener("scroll", () => { following = atEnd(); latest.hidden = following; }, { passive: true });
 latest.addEventListener("click", () => { following = true; scroll.scrollTo({ top: scroll.scrollHeight }); });
-new MutationObserver(() => { if (following) scroll.scrollTop = scroll.scrollHeight; else latest.hidden = false; }).observe(scroll, { childList: true, subtree: true, characterData: true });
+const follow = () => { if (following) scroll.scrollTop = scroll.scrollHeight; };
+new MutationObserver(() => { follow(); latest.hidden = following; }).observe(scroll, { childList: true, subtree: true, characterData: true });
+new ResizeObserver(follow).observe(scroll);
 
 const MARKS = { completed: "☑", in_progress: "▸", cancelled: "–" };
 function todos(list) {
@@ -32,7 +34,7 @@ function todos(list) {
 }
 
 const waiting = new Waiting($("#waiting"), project.id);
-const timeline = new Timeline($("#timeline"), project.id, { waiting, todos, busy: (on) => { stop.hidden = !on; } });
+const timeline = new Timeline($("#timeline"), project.id, { waiting, todos, people: JSON.parse(root.dataset.people), busy: (on) => { stop.hidden = !on; } });
 stop.addEventListener("click", async () => { stop.disabled = true; try { await call("POST", `${path}/stop`); } catch (error) { refuse(error); } finally { stop.disabled = false; } });
 
 // Tokens and money, live: those counted before this page was made stand in it already.
@@ -46,11 +48,11 @@ $("#reload").addEventListener("click", reload);
 $("#narrow").addEventListener("click", (event) => { const on = event.currentTarget.getAttribute("aria-pressed") !== "true"; event.currentTarget.setAttribute("aria-pressed", String(on)); $("#preview").classList.toggle("narrow", on); });
 
 const files = new Files($("#tree"), $("#content"), project.id), assets = new Assets($("#assets"), project.id), logs = new Logs($("#logs"), project.id), deploys = new Deploys();
-const tabs = new Tabs(root, { files: (on) => files.shown(on), assets: (on) => assets.shown(on), logs: (on) => logs.shown(on) });
+const look = gently(async () => { await refresh(); deploys.look(); }, 200);
+const tabs = new Tabs(root, { files: (on) => files.shown(on), assets: (on) => assets.shown(on), logs: (on) => logs.shown(on), about: (on) => { if (on) look(); } });
 deploys.look();
 
 let preview = project.previewUrl || null;
-const look = gently(async () => { await refresh(); deploys.look(); }, 200);
 const others = {
   "project.status": ({ payload }) => {
     look();
@@ -60,7 +62,7 @@ const others = {
   "project.updated": look,
   "project.deleted": () => { say("This project is deleted."); location.assign("/"); },
   "production.status": look,
-  "viewer.count": ({ payload }) => { $("#viewers").textContent = payload.count > 1 ? `${payload.count} watching` : ""; },
+  "viewer.count": ({ payload }) => { $("#viewers").textContent = payload.count > 1 ? `${payload.count} watching ·` : ""; },
   "chat.usage": ({ payload, seq }) => {
     if (seq <= counted) return;
     used.input += payload.tokens.input; used.output += payload.tokens.output; used.cost += payload.cost;
@@ -91,28 +93,33 @@ earlier.addEventListener("click", () => {
 });
 
 const attached = new Attachments(form);
-let key = null;
-form.addEventListener("submit", async (event) => {
+const kept = keep(text, project.id);
+let sending = Promise.resolve();
+form.addEventListener("submit", (event) => {
   event.preventDefault();
+  const said = text.value.trim(), files = attached.files;
+  text.focus();
+  if (!said) { if (files.length) refuse({ message: "Say what to do with it." }, wrong); return; }
   wrong.hidden = true;
-  const said = text.value.trim();
-  if (!said) { text.focus(); return; }
-  const send = $("#send");
-  send.disabled = true;
-  // One key until it was taken: an answer that was lost makes no second prompt.
-  key ??= crypto.randomUUID?.() || `${Date.now()}-${Math.random()}`;
-  try {
-    const body = { text: said, attachments: await attached.wire() };
-    await call("POST", `${path}/prompts`, body, { headers: { "content-type": "application/json", "idempotency-key": key } });
-    key = null;
-    if (text.value.trim() === said) text.value = "";
-    attached.clear();
-    following = true;
-  } catch (error) {
-    if (error.code !== "UNAVAILABLE") key = null;
-    refuse(error, wrong);
-  } finally { send.disabled = false; text.focus(); }
+  text.value = "";
+  kept();
+  attached.clear();
+  following = true;
+  // One after the other, in the order they were written.
+  sending = sending.then(() => deliver(said, files));
 });
+
+/** Send a prompt; what was not taken goes back to where it was written. */
+async function deliver(said, files) {
+  try {
+    await once(`${path}/prompts`, { text: said, attachments: await wire(files) });
+  } catch (error) {
+    text.value = [said, text.value.trim()].filter(Boolean).join("\n");
+    kept();
+    attached.restore(files);
+    refuse(error, wrong);
+  }
+}
 text.addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); form.requestSubmit(); } });
 
 const model = $("#model");

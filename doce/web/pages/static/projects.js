@@ -1,26 +1,28 @@
 // The first page: a sentence becomes a project; the list is kept live.
 
-import { $, gently, refresh, refuse, say } from "./dom.js";
-import { call, listen } from "./api.js";
-import { Attachments } from "./attach.js";
+import { $, gently, keep, refresh, refuse, say } from "./dom.js";
+import { call, listen, once } from "./api.js";
+import { Attachments, wire } from "./attach.js";
 import { fillModels } from "./models.js";
 import "./forms.js";
 
 const form = $("#create"), prompt = $("#prompt"), wrong = $(".wrong", form);
-const attached = new Attachments(form);
-const key = crypto.randomUUID?.() || `${Date.now()}-${Math.random()}`;
+const attached = new Attachments(form), kept = keep(prompt, "new");
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   wrong.hidden = true;
   const button = $("button.primary", form);
+  if (button.disabled) return;
   const body = { prompt: prompt.value.trim() };
   if (!body.prompt) { refuse({ message: "Describe the site in a sentence." }, wrong); prompt.focus(); return; }
   for (const name of ["template", "model"]) if (form.elements[name].value) body[name] = form.elements[name].value;
   button.disabled = true;
   try {
-    body.attachments = await attached.wire();
-    const project = await call("POST", "/api/projects", body, { headers: { "content-type": "application/json", "idempotency-key": key } });
+    body.attachments = await wire(attached.files);
+    const project = await once("/api/projects", body);
+    prompt.value = "";
+    kept();
     location.assign(`/projects/${encodeURIComponent(project.slug)}`);
   } catch (error) {
     refuse(error, wrong);

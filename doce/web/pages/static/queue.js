@@ -1,6 +1,6 @@
 // The queue, kept live; what a job writes is read while one looks at it.
 
-import { $, gently, refresh, refuse } from "./dom.js";
+import { $, all, gently, refresh, refuse } from "./dom.js";
 import { listen, read } from "./api.js";
 import "./forms.js";
 
@@ -14,6 +14,7 @@ document.addEventListener("click", async (event) => {
   reading?.abort();
   reading = new AbortController();
   const job = button.dataset.lines;
+  for (const one of all("button[data-lines]")) one.setAttribute("aria-expanded", String(one === button));
   $("h2", place).textContent = `Job ${job}`;
   lines.textContent = "";
   place.hidden = false;

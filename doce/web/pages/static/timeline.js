@@ -79,7 +79,7 @@ class Turn {
       if (!parts.length) this.part(messageId, "final").set(text);
       else { parts[0][1].set(text); for (const [key, part] of parts.slice(1)) { part.element.remove(); this.message(messageId).delete(key); } }
     }
-    if (error) this.note(error, "bad");
+    if (error && error !== "stopped") this.note(error, "bad");
   }
 
   discard({ messageId, partId }) {
@@ -91,7 +91,10 @@ class Turn {
   }
 
   note(text, look = "quiet", hint = "") {
-    this.body.append(h("p", { class: `note ${look}` }, text, hint ? h("span", { class: "quiet" }, ` ${hint}`) : ""));
+    // What every attempt of the agent says anew is said once; the last may know what to do.
+    if (this.noted?.text === text && this.body.lastChild === this.noted.element) this.noted.element.remove();
+    this.noted = { text, element: h("p", { class: `note ${look}` }, text, hint ? h("span", { class: "quiet" }, ` ${hint}`) : "") };
+    this.body.append(this.noted.element);
   }
 
   end(state, words, payload = {}) {
@@ -105,8 +108,9 @@ class Turn {
 }
 
 export class Timeline {
-  constructor(place, project, { waiting, busy, todos }) {
-    Object.assign(this, { place, project, waiting, busy, todos });
+  /** `people`: names by their ids. */
+  constructor(place, project, { waiting, busy, todos, people }) {
+    Object.assign(this, { place, project, waiting, busy, todos, people });
     this.turns = new Map();
     this.children = new Set();
     this.asks = new Map();
@@ -150,7 +154,7 @@ export class Timeline {
   }
 
   prompt_completed(payload, turn) { this.over(turn, "completed", "Done", payload); }
-  prompt_stopped(payload, turn) { this.over(turn, "stopped", payload.by ? `Stopped by ${payload.by}` : "Stopped", payload); }
+  prompt_stopped(payload, turn) { this.over(turn, "stopped", this.people[payload.by] ? `Stopped by ${this.people[payload.by]}` : "Stopped", payload); }
   prompt_failed(payload, turn, id) { this.waiting.remove(id); turn ??= this.turn(id, this.texts.get(id)); turn.note(payload.error, "bad", payload.hint); this.over(turn, "failed", "Failed", payload); }
   prompt_interrupted(payload, turn) { turn?.note(payload.reason, "bad", payload.hint); this.over(turn, "interrupted", "Interrupted", payload); }
 

@@ -1,6 +1,6 @@
 // One compact line for a tool: what it does, how it ended, what it changed; its output when one looks.
 
-import { h } from "./dom.js";
+import { count, h } from "./dom.js";
 
 const MARKS = { read: "◦", edit: "✎", write: "✎", patch: "✎", bash: "❯", grep: "⌕", glob: "⌕", list: "⌕", webfetch: "↧", task: "⚙", todowrite: "☑", todoread: "☑" };
 /** Told elsewhere: tasks have their own list. */
@@ -19,6 +19,8 @@ export class Tool {
       this.output);
     // A long output is only written where somebody looks.
     this.element.addEventListener("toggle", () => this.show());
+    // A file that is written whole has no difference to tell: its length, then.
+    if (name === "write" && typeof input?.content === "string") this.lines = input.content.replace(/\n$/, "").split("\n").length;
     if (name === "bash" && input?.command) this.asked = `$ ${input.command}\n`;
   }
 
@@ -29,6 +31,10 @@ export class Tool {
     this.told = output || "";
     const failed = Number.isInteger(metadata?.exit) && metadata.exit !== 0;
     this.end(failed ? "failed" : "finished", failed ? `exit ${metadata.exit}` : "done");
+    if (this.lines && !failed && !this.counts.firstChild) {
+      if (metadata?.exists === false) this.changed(this.lines, 0);
+      else this.counts.append(count(this.lines, "line"));
+    }
     if (failed) this.counts.append(h("span", { class: "bad" }, `exit ${metadata.exit}`));
   }
 
