@@ -24,7 +24,7 @@ FLOORS: list[set[str]] = [
         "doce.auth", "doce.ports", "doce.health", "doce.stacks", "doce.docker", "doce.process", "doce.opencode", "doce.llm",
         "doce.toolchain", "doce.testing",
     },
-    {"doce.projects", "doce.productions", "doce.presence"},
+    {"doce.projects", "doce.productions", "doce.presence", "doce.chats"},
     {"doce.queue.handlers", "doce.upkeep"},
     {"doce.actions"},
     {"doce.web", "doce.notebook"},
