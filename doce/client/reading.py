@@ -35,8 +35,7 @@ class Event:
 
     def typed(self) -> vocabulary.Payload | None:
         """The payload as its class, None for an event that a newer doce knows and this client does not."""
-        known = vocabulary.PAYLOADS.get(self.type)
-        return known.model_validate(self.payload, extra="ignore") if known else None
+        return vocabulary.known(self.type, self.payload)
 
     def envelope(self) -> dict[str, Any]:
         """As it came over the wire."""

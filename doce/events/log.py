@@ -34,6 +34,11 @@ class Event:
     source_key: str | None = None
 
     @property
+    def time(self) -> int:
+        """`at`, as the envelope calls it."""
+        return self.at
+
+    @property
     def payload(self) -> dict[str, Any]:
         loaded: dict[str, Any] = json.loads(self.payload_json)
         return loaded

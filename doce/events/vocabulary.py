@@ -369,3 +369,9 @@ PAYLOADS: dict[str, type[Payload]] = {payload.type: payload for payload in Paylo
 def parse(type_: str, payload: dict[str, Any]) -> Payload:
     """The typed payload of a stored or received event. Raises KeyError for a type that is not listed here."""
     return PAYLOADS[type_].model_validate(payload)
+
+
+def known(type_: str, payload: dict[str, Any]) -> Payload | None:
+    """The same for a reader that may be older than what wrote it: None for a type it does not know, new fields left out."""
+    found = PAYLOADS.get(type_)
+    return found.model_validate(payload, extra="ignore") if found else None

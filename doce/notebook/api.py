@@ -24,7 +24,7 @@ from doce.client import Event
 from doce.errors import NotFound, Unavailable
 from doce.notebook import show
 from doce.notebook.background import another, connect
-from doce.notebook.turn import Turn, read
+from doce.opencode.turn import Turn, read
 
 Wire = dict[str, Any]
 

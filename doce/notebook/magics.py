@@ -16,7 +16,7 @@ from doce.client import Doce
 from doce.errors import BadRequest, DoceError
 from doce.notebook import background, panel
 from doce.notebook.panel import Panel
-from doce.notebook.turn import Turn
+from doce.opencode.turn import Turn
 
 #: ``{name}``, ``{frame.shape}``, ``{Err[3]}``: what looks otherwise is somebody's CSS and stays.
 _HOLE = re.compile(r"\{([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*|\[[^\]{}\n]+\])*)\}")

@@ -24,8 +24,8 @@ from doce.events.vocabulary import PermissionRequested, QuestionRequested
 from doce.notebook.background import another
 from doce.notebook.markdown import rendered
 from doce.notebook.show import link
-from doce.notebook.turn import Turn
 from doce.opencode.transcript import SeenTool
+from doce.opencode.turn import Turn
 
 #: Between two writes to the browser, seconds.
 REST_S = 0.1

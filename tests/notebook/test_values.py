@@ -14,7 +14,7 @@ from doce.notebook import show
 from doce.notebook.magics import DoceMagics
 from doce.notebook.markdown import rendered
 from doce.notebook.panel import Panel
-from doce.notebook.turn import Turn, read
+from doce.opencode.turn import Turn
 
 
 def events(*told: tuple[str, dict[str, Any]], prompt: str | None = "prm_1") -> list[Event]:
@@ -32,36 +32,6 @@ TURN = events(
     ("chat.permission.resolved", {"requestId": "per", "reply": "once"}),
     ("chat.prompt.completed", {"durationMs": 900}),
 )
-
-
-@pytest.mark.parametrize("prompt_id", [None, "prm_1"])
-def test_a_turn_is_what_its_events_say_however_often_they_come(prompt_id: str | None) -> None:
-    turn = Turn(prompt_id)
-    for event in [*TURN[:5], *TURN[2:4], *TURN[4:]]:
-        turn.take(event)
-    assert (turn.state, turn.answer, turn.tokens, turn.cost) == ("completed", "It is <b>dark</b>", 15, 0.01)
-    assert turn.open_requests == []
-    summary = turn.summary("Tea")
-    assert summary.startswith("**Tea** · Done")
-    assert "`a.css` (+2 −1)" in summary
-    assert "7 s · 15 tokens · $0.0100" in summary
-
-
-def test_other_prompts_are_other_turns() -> None:
-    turn = Turn("prm_1")
-    other = events(("chat.message.part.added", {"messageId": "x", "partId": "x", "offset": 0, "deltaText": "no"}), prompt="prm_2")
-    for event in [*TURN[:3], *[Event(50, one.type, "prj_1", "s", "prm_2", 1, one.payload) for one in other]]:
-        turn.take(event)
-    assert turn.answer == "It is "
-
-
-def test_reading_ends_with_the_turn() -> None:
-    more = [*TURN, *events(("project.status", {"status": "stopped"}))]
-    assert len(list(read(iter(more), Turn("prm_1")))) == len(TURN)
-    broken = Turn()
-    told = events(("project.status", {"status": "error", "error": "no disk", "hint": "free some"}), prompt=None)
-    assert len(list(read(told, broken))) == 1
-    assert "no disk" in broken.summary("Tea")
 
 
 EVIL = "<script>x()</script><img src=x onerror=x()> [a](javascript:x()) ![i](http://evil/i.png) **bold**"

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
-from doce.client import Event
 from doce.events import vocabulary as said
 from doce.opencode.transcript import Transcript
 
 #: How a prompt can end.
 ENDS = ("completed", "stopped", "failed", "interrupted")
+
+
+class Event(Protocol):
+    """What a turn is made of: an event as the log has it, or as a client read it."""
+
+    @property
+    def seq(self) -> int: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def session_id(self) -> str | None: ...
+    @property
+    def prompt_id(self) -> str | None: ...
+    @property
+    def time(self) -> int:
+        """Epoch ms."""
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """As it is stored and sent, camelCase."""
+
+
+Told = TypeVar("Told", bound=Event)
 
 
 @dataclass
@@ -46,7 +69,7 @@ class Turn:
         if event.seq <= self.seq:
             return
         self.seq = event.seq
-        payload = event.typed()
+        payload = said.known(event.type, event.payload)
         if payload is None:
             return
         if isinstance(payload, said.ProjectStatusChanged):
@@ -134,7 +157,7 @@ class Turn:
         return "\n\n".join(filter(None, parts))
 
 
-def read(events: Iterable[Event], turn: Turn) -> Iterable[Event]:
+def read(events: Iterable[Told], turn: Turn) -> Iterator[Told]:
     """Each event, after `turn` took it, up to the end of the turn."""
     for event in events:
         turn.take(event)
