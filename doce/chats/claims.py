@@ -43,15 +43,22 @@ class Claims:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
-    def take(self, kind: str, team: str, channel: str, key: str, *, lane: str, place: str, payload: dict[str, Any]) -> bool:
-        """Keep what arrived. False when it had arrived before."""
+    def take(
+        self, kind: str, team: str, channel: str, key: str, *, lane: str, place: str, payload: dict[str, Any], fuller: bool = False
+    ) -> bool:
+        """Keep what arrived. False when it had arrived before; then a `fuller` payload replaces one that still waits."""
+        kept = json.dumps(payload)
         sql = """
             INSERT INTO chat_claims (kind, team, channel, key, lane, place, payload, state, attempts, at)
             VALUES (?, ?, ?, ?, ?, ?, ?, 'waiting', 0, ?) ON CONFLICT DO NOTHING
         """
-        values = (kind, team, channel, key, lane, place, json.dumps(payload), self._clock.now_ms())
+        values = (kind, team, channel, key, lane, place, kept, self._clock.now_ms())
         with database.atomic():
-            return bool(database.execute_sql(sql, values).rowcount)
+            new = bool(database.execute_sql(sql, values).rowcount)
+            if fuller and not new:
+                same = (ChatClaim.kind == kind) & (ChatClaim.team == team) & (ChatClaim.channel == channel) & (ChatClaim.key == key)
+                ChatClaim.update(payload=kept).where(same, ChatClaim.state == "waiting").execute()
+        return new
 
     def waiting(self, lane: str | None = None) -> list[Claim]:
         """What has not been settled, of one lane or of all, each lane in its order."""
@@ -65,6 +72,11 @@ class Claims:
         with database.atomic():
             ChatClaim.update(attempts=ChatClaim.attempts + 1).where(ChatClaim.id == claim.id).execute()
         return claim.attempts < ATTEMPTS
+
+    def untried(self, claim: Claim) -> None:
+        """The last try does not count."""
+        with database.atomic():
+            ChatClaim.update(attempts=claim.attempts).where(ChatClaim.id == claim.id).execute()
 
     @contextmanager
     def settling(self, claim: Claim, outcome: str = "done") -> Iterator[bool]:

@@ -70,7 +70,10 @@ class Threads:
 
     def open(self, kind: str) -> list[Thread]:
         """Every thread that is still told of its project, oldest first."""
-        return [_thread(row) for row in ChatThread.select().where(ChatThread.kind == kind, ChatThread.closed_at.is_null()).order_by(ChatThread.id)]
+        return [
+            _thread(row)
+            for row in ChatThread.select().where(ChatThread.kind == kind, ChatThread.closed_at.is_null()).order_by(ChatThread.id)
+        ]
 
     def behind(self, kind: str) -> list[Thread]:
         """Open threads with events of their project that have not been told, or that are not posted yet."""
@@ -103,7 +106,9 @@ class Threads:
         """doce was removed from a workspace."""
         now = self._clock.now_ms()
         with database.atomic():
-            ChatThread.update(closed_at=now).where(ChatThread.kind == kind, ChatThread.team == team, ChatThread.closed_at.is_null()).execute()
+            ChatThread.update(closed_at=now).where(
+                ChatThread.kind == kind, ChatThread.team == team, ChatThread.closed_at.is_null()
+            ).execute()
 
     def asked(self, prompt_id: str, thread_id: str, *, ts: str | None, external_user: str) -> None:
         """This prompt was asked in this thread. Joins the caller's transaction."""
