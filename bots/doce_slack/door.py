@@ -60,14 +60,22 @@ class SlackDoor:
         secret = settings.slack_signing_secret
         # Its log of badly signed requests has their bodies, which are strangers' words.
         logging.getLogger("slack_bolt.RequestVerification").setLevel(logging.WARNING)
+
+        # Bolt gives its listeners the arguments they name, `self` is none: functions, not methods.
+        async def authorize(team_id: str | None = None, enterprise_id: str | None = None) -> AuthorizeResult:
+            return await self._authorize(team_id, enterprise_id)
+
+        async def claim(body: dict[str, Any], next: Callable[[], Awaitable[Any]]) -> Any:
+            return await self.intake.claim(body, next)
+
         app = AsyncApp(
-            signing_secret=secret.get_secret_value() if secret else "unused",
-            request_verification_enabled=secret is not None, authorize=self._authorize, client=self.workspaces.client(None),
+            signing_secret=secret.get_secret_value() if secret else "unused", request_verification_enabled=secret is not None,
+            authorize=authorize, client=self.workspaces.client(None),
         )  # fmt: skip
-        app.middleware(self._claim)
+        app.middleware(claim)
         return app
 
-    async def _authorize(self, team_id: str | None = None, enterprise_id: str | None = None, **_: Any) -> AuthorizeResult:
+    async def _authorize(self, team_id: str | None, enterprise_id: str | None) -> AuthorizeResult:
         """Who doce is where this came from. Raises Forbidden where it is not installed."""
         found = await self.workspaces.of(team_id or "")
         if found is None:
@@ -75,9 +83,6 @@ class SlackDoor:
         return AuthorizeResult(
             enterprise_id=enterprise_id, team_id=team_id, bot_user_id=found.bot_user, bot_id=found.bot_id, bot_token=found.client.token
         )
-
-    async def _claim(self, body: dict[str, Any], next: Callable[[], Awaitable[Any]]) -> Any:
-        return await self.intake.claim(body, next)
 
     async def _check(self, body: dict[str, Any]) -> dict[str, str]:
         return {}
