@@ -14,7 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doce import __version__, addresses
 from doce import logger as logs
@@ -25,6 +25,7 @@ from doce.auth.identities import Identities
 from doce.auth.secrets import SecretKey
 from doce.auth.sessions import Sessions
 from doce.auth.users import ApiTokens, Users
+from doce.chats.chats import Chats
 from doce.clock import SystemClock
 from doce.db import setting
 from doce.db.connection import database, open_database
@@ -32,7 +33,7 @@ from doce.docker import DockerRuntime
 from doce.docker.container import HOST
 from doce.docker.engine import Engine
 from doce.docker.images import Images
-from doce.errors import Conflict
+from doce.errors import Conflict, Unavailable
 from doce.events.feed import Feed
 from doce.events.writer import EventWriter
 from doce.health import ready
@@ -80,6 +81,9 @@ from doce.upkeep.relay import Desk
 from doce.upkeep.rounds import Rounds
 from doce.upkeep.shift import Shift
 from doce.web.routes import application
+
+if TYPE_CHECKING:
+    from doce_slack.door import SlackDoor
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +150,7 @@ def build(settings: Settings) -> Parts:
         identities=Identities(clock), members=Members(clock), attempts=Attempts(clock), projects=projects,
         prompts=prompts, requests=requests, catalog=catalog, providers=Providers(key, clock, catalog), feed=feed, presence=presence,
         incoming=incoming, arrivals=arrivals, monitor=Monitor(settings, clock, runtime=runtime), productions=productions,
-        agent=stacks.agent,
+        chats=Chats.of(key, clock), agent=stacks.agent,
     )  # fmt: skip
     return Parts(settings, work, services, gateway, runtime, EventWriter(settings.database), feed)
 
@@ -229,7 +233,10 @@ def serve(settings: Settings) -> int:
         runner = asyncio.Runner(loop_factory=_loop_factory())
         with runner:
             app = application(parts.services)
-            runner.run(_serve(parts, Listener(app, sock)))
+            slack = _slack_door(parts.services, app.state.office.do)
+            if slack:
+                app.router.routes[:0] = slack.routes()
+            runner.run(_serve(parts, Listener(app, sock), slack))
             app.state.office.close()
         if not settings.leave_running:
             for project_id in parts.runtime.projects():
@@ -247,12 +254,25 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-async def _serve(parts: Parts, listener: Listener) -> None:
+def _slack_door(services: Services, do: Any) -> SlackDoor | None:
+    """The Slack door, where it is configured. Raises Unavailable where its libraries are missing."""
+    if not services.settings.slack:
+        return None
+    try:
+        from doce_slack.door import SlackDoor
+    except ImportError as error:
+        raise Unavailable(
+            f"Slack is configured, but its libraries are not installed ({error.name}).", hint="Install them: pip install 'doce[slack]'."
+        ) from None
+    return SlackDoor(services, do)
+
+
+async def _serve(parts: Parts, listener: Listener, slack: SlackDoor | None) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with _running(parts):
+    async with _running(parts, slack):
         url = addresses.doce_url(parts.settings, listener.port)
         serving = listener.begin()
         await asyncio.to_thread(first_setup.update_url, parts.settings, url)
@@ -270,7 +290,7 @@ async def _serve(parts: Parts, listener: Listener) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _running(parts: Parts) -> AsyncIterator[None]:
+async def _running(parts: Parts, slack: SlackDoor | None = None) -> AsyncIterator[None]:
     """Everything that works in the background, started in order and ended in the reverse of it."""
     parts.writer.start()
     async with contextlib.AsyncExitStack() as stack:
@@ -302,6 +322,9 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
             worker.start()
             # In a thread: running handlers get their grace, and the loop goes on serving them meanwhile.
             stack.push_async_callback(asyncio.to_thread, worker.stop)
+        if slack:
+            await slack.start()
+            stack.push_async_callback(slack.stop)
         yield
 
 

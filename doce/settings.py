@@ -110,8 +110,21 @@ class Settings(BaseModel):
     question_timeout_s: float = Field(
         600, gt=0, description="How long a permission or question waits for an answer (seconds).", json_schema_extra=CHANGEABLE
     )
+    slack_bot_token: SecretStr | None = Field(None, description="Slack: token of the app in the one workspace it is installed in, xoxb-….")
+    slack_app_token: SecretStr | None = Field(
+        None, description="Slack: app-level token for Socket Mode, xapp-…; with it no public address is needed."
+    )
+    slack_signing_secret: SecretStr | None = Field(None, description="Slack: signing secret, for requests over HTTP, not Socket Mode.")
+    slack_client_id: str | None = Field(None, description="Slack: client id, for installing the app in several workspaces.")
+    slack_client_secret: SecretStr | None = Field(None, description="Slack: client secret, for installing the app in several workspaces.")
+    slack_api_url: str = Field("https://slack.com/api/", description="Slack: address of its API.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least important log line that is written.")
     fault: str | None = Field(None, description="Tests only: the fault points to trip, as name=action; see doce.testing.faults.")
+
+    @property
+    def slack(self) -> bool:
+        """The Slack door is configured."""
+        return any((self.slack_bot_token, self.slack_app_token, self.slack_signing_secret, self.slack_client_id))
 
     @property
     def database(self) -> Path:

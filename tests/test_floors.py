@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "doce"
+ROOT = Path(__file__).parent.parent
+#: Where each of our packages lies.
+PACKAGES = {"doce": ROOT / "doce", "doce_slack": ROOT / "bots" / "doce_slack"}
+PACKAGE = PACKAGES["doce"]
 
 #: Lowest first; a package may import what stands on its own floor or below.
 FLOORS: list[set[str]] = [
@@ -24,10 +27,10 @@ FLOORS: list[set[str]] = [
         "doce.auth", "doce.ports", "doce.health", "doce.stacks", "doce.docker", "doce.process", "doce.opencode", "doce.llm",
         "doce.toolchain", "doce.testing",
     },
-    {"doce.projects", "doce.productions", "doce.presence"},
+    {"doce.projects", "doce.productions", "doce.presence", "doce.chats"},
     {"doce.queue.handlers", "doce.upkeep"},
     {"doce.actions"},
-    {"doce.web", "doce.notebook"},
+    {"doce.web", "doce.notebook", "doce_slack"},
     {"doce.app", "doce.doctor"},
     {"doce.cli", "doce.demo", "doce.__main__"},
 ]  # fmt: skip
@@ -36,16 +39,24 @@ FLOORS: list[set[str]] = [
 CLIENT_MAY = {"doce.client", "doce.clock", "doce.errors", "doce.events.vocabulary", "doce.settings", "doce"}
 
 #: Neighbours on one floor that must not know each other.
-STRANGERS = [("doce.docker", "doce.process"), ("doce.web", "doce.notebook")]
+STRANGERS = [("doce.docker", "doce.process"), ("doce.web", "doce.notebook"), ("doce.web", "doce_slack"), ("doce.notebook", "doce_slack")]
+#: Doors hold no SQL and no containers: what would need them belongs in a domain, or in the actions.
+NO_DOORS_BUSINESS = ("doce.db", "doce.docker", "doce.process", "doce.stacks", "docker", "peewee", "sqlite3")
 
 
 def module_name(path: Path) -> str:
-    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    home = next(folder for folder in PACKAGES.values() if path.is_relative_to(folder))
+    parts = path.relative_to(home.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def modules() -> list[Path]:
-    return [path for path in sorted(PACKAGE.rglob("*.py")) if "templates" not in path.relative_to(PACKAGE).parts]
+    found = [path for folder in PACKAGES.values() for path in sorted(folder.rglob("*.py"))]
+    return [path for path in found if not path.is_relative_to(PACKAGE / "templates")]
+
+
+def is_ours(name: str) -> bool:
+    return name.split(".")[0] in PACKAGES
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -60,7 +71,12 @@ def imports(path: Path) -> Iterator[str]:
             assert node.level == 0, f"{path}: relative import"
             for alias in node.names:
                 inside = f"{node.module}.{alias.name}"
-                yield inside if (PACKAGE.parent / Path(*inside.split("."))).with_suffix(".py").exists() else str(node.module)
+                yield inside if _is_module(inside) else str(node.module)
+
+
+def _is_module(name: str) -> bool:
+    package, *rest = name.split(".")
+    return package in PACKAGES and PACKAGES[package].joinpath(*rest).with_suffix(".py").exists()
 
 
 def _is_typing(node: ast.If) -> bool:
@@ -82,7 +98,7 @@ def test_imports_point_down(path: Path) -> None:
     name = module_name(path)
     if name == "doce":
         return  # the package's face, see below
-    ours = sorted({found for found in imports(path) if found == "doce" or found.startswith("doce.")})
+    ours = sorted({found for found in imports(path) if is_ours(found)})
     if name.split(".")[:2] == ["doce", "client"]:
         strangers = [
             found
@@ -100,6 +116,14 @@ def test_imports_point_down(path: Path) -> None:
         assert reached <= height, f"{name} (floor of {home}) imports {found} (floor of {target})"
         for one, other in STRANGERS:
             assert {home, target} != {one, other}, f"{name} imports {found}: they must not know each other"
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in modules() if module_name(path).startswith(("doce_slack", "doce.notebook"))], ids=module_name
+)
+def test_doors_hold_no_business(path: Path) -> None:
+    for found in imports(path):
+        assert not any(found == name or found.startswith(f"{name}.") for name in NO_DOORS_BUSINESS), f"{module_name(path)} imports {found}"
 
 
 def test_the_face_of_the_package_loads_nothing_before_it_is_used() -> None:

@@ -9,6 +9,7 @@ from doce.auth.attempts import Attempts
 from doce.auth.identities import Identities
 from doce.auth.sessions import Sessions
 from doce.auth.users import ApiTokens, Users
+from doce.chats.chats import Chats
 from doce.clock import Clock
 from doce.events.feed import Feed
 from doce.llm.catalog import Catalog
@@ -50,5 +51,6 @@ class Services:
     productions: Productions
     incoming: Incoming
     arrivals: Arrivals
+    chats: Chats
     #: A client of a project's agent.
     agent: Callable[[ProjectView], OpenCode]

@@ -363,6 +363,131 @@ class Death(Row):
         table_name = "deaths"
 
 
+class ChatInstallation(Row):
+    #: ``slack``
+    kind = pw.TextField()
+    #: Workspace of the chat.
+    team = pw.TextField()
+    name = pw.TextField()
+    #: Who doce is there.
+    bot_user = pw.TextField()
+    bot_id = pw.TextField()
+    app_id = pw.TextField()
+    #: What it may do, separated by commas.
+    scopes = pw.TextField()
+    #: The token, encrypted.
+    sealed = pw.TextField()
+    installed_by = pw.TextField(null=True)
+    created_at = pw.IntegerField()
+    updated_at = pw.IntegerField()
+
+    class Meta:
+        table_name = "chat_installations"
+        primary_key = pw.CompositeKey("kind", "team")
+
+
+class ChatClaim(Row):
+    """Something that was said or clicked in a chat, taken once however often it is delivered."""
+
+    id = pw.AutoField()
+    kind = pw.TextField()
+    team = pw.TextField()
+    channel = pw.TextField()
+    #: What makes it this one: the time stamp of a message, say.
+    key = pw.TextField()
+    #: Claims of a lane are worked off one after the other, in the order of `place`.
+    lane = pw.TextField()
+    place = pw.TextField()
+    #: As it was delivered, JSON; emptied when it is done.
+    payload = pw.TextField()
+    state = pw.TextField()
+    attempts = pw.IntegerField(default=0)
+    outcome = pw.TextField(null=True)
+    at = pw.IntegerField()
+    done_at = pw.IntegerField(null=True)
+
+    class Meta:
+        table_name = "chat_claims"
+
+
+class ChatThread(Row):
+    """A thread of a chat that shows a project."""
+
+    id = pw.TextField(primary_key=True)
+    kind = pw.TextField()
+    team = pw.TextField()
+    channel = pw.TextField()
+    #: The message that it hangs on; None until doce has posted it.
+    root = pw.TextField(null=True)
+    project_id = pw.TextField()
+    #: Who began it, here and in the chat.
+    user_id = pw.TextField()
+    external_user = pw.TextField()
+    #: Everything up to this event has been told in it.
+    cursor = pw.IntegerField()
+    muted = pw.BooleanField(default=False)
+    #: Nothing is told any more since then: its project or its channel is gone.
+    closed_at = pw.IntegerField(null=True)
+    created_at = pw.IntegerField()
+
+    class Meta:
+        table_name = "chat_threads"
+
+
+class ChatPrompt(Row):
+    """A prompt that was asked in a thread."""
+
+    prompt_id = pw.TextField(primary_key=True)
+    thread_id = pw.TextField()
+    #: The person's message; None when a command asked.
+    ts = pw.TextField(null=True)
+    external_user = pw.TextField()
+
+    class Meta:
+        table_name = "chat_prompts"
+
+
+class ChatMessage(Row):
+    """A message of doce's in a thread: written down before it is posted, so that it is posted once."""
+
+    id = pw.TextField(primary_key=True)
+    thread_id = pw.TextField()
+    #: ``card``, ``turn:<prompt>``, ``request:<id>``, ``deploy:<event>`` …
+    about = pw.TextField()
+    #: A long one goes on in the next part.
+    part = pw.IntegerField()
+    #: ``stream`` or ``post``
+    mode = pw.TextField()
+    #: ``posting``, ``open``, ``closed``
+    state = pw.TextField()
+    ts = pw.TextField(null=True)
+    #: Characters of the text that earlier parts hold.
+    covered = pw.IntegerField(default=0)
+    created_at = pw.IntegerField()
+
+    class Meta:
+        table_name = "chat_messages"
+
+
+class ChatChannel(Row):
+    """What holds in a channel."""
+
+    kind = pw.TextField()
+    team = pw.TextField()
+    channel = pw.TextField()
+    #: The project that is meant when none is named.
+    project_id = pw.TextField(null=True)
+    #: Only messages that mention doce are for it.
+    mention = pw.BooleanField(default=False)
+    #: JSON list of chat users who may act here; empty: all who are linked.
+    allowed = pw.TextField(default="[]")
+    updated_at = pw.IntegerField()
+
+    class Meta:
+        table_name = "chat_channels"
+        primary_key = pw.CompositeKey("kind", "team", "channel")
+
+
 def as_dict(row: Row) -> dict[str, Any]:
     """The columns of `row` by name."""
     return {name: getattr(row, name) for name in row._meta.fields}

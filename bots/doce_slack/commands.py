@@ -1,0 +1,186 @@
+"""`/doce …`: the words of every door, and a few that only mean something in Slack."""
+
+from __future__ import annotations
+
+from doce.actions import words
+from doce.actions.prompts import Chat
+from doce.actions.registry import Call, find_project
+from doce.auth import preferences
+from doce.auth.users import Person
+from doce.chats.channels import ChannelRules
+from doce.chats.claims import Claim
+from doce.errors import BadRequest, DoceError, Forbidden
+from doce_slack import blocks, heard
+from doce_slack.calls import Lost, Refused
+from doce_slack.conversation import Conversation
+from doce_slack.people import NotLinked
+from doce_slack.replies import Asker, quoted
+from doce_slack.text import escaped, unescaped
+from doce_slack.workspaces import KIND, Workspace
+
+HELP = """*doce makes sites from sentences.*
+`/doce new a portfolio for a ceramicist` — or just `/doce a portfolio for a ceramicist`; flags: `--name`, `--model`, `--template`
+`/doce list` · `/doce open NAME` · `/doce status [NAME]` · `/doce chat NAME what to change`
+`/doce deploy [NAME]` · `/doce rollback [NAME] [v2]` · `/doce versions [NAME]` · `/doce stop [NAME]` · `/doce logs [NAME]`
+`/doce model NAME provider/model` · `/doce models` · `/doce verbosity quiet|normal|full`
+`/doce link CODE` — who you are in doce · `/doce use NAME|none` — this channel's project
+`/doce mention on|off`, `/doce allow @somebody`, `/doce deny @somebody` — who may build here (admins)
+`/doce help COMMAND` — more about one. In a thread just write: `stop`, `deploy`, `help` …"""
+
+
+class Commands:
+    """Does what a slash command asks."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._talk = conversation
+        self._services, self._do, self._people = conversation.services, conversation.do, conversation.people
+
+    async def command(self, claim: Claim, workspace: Workspace) -> None:
+        """Settles the claim in any case but a line to Slack that broke."""
+        said = claim.payload
+        asker = Asker(workspace, str(said["channel_id"]), str(said["user_id"]), response_url=said.get("response_url"))
+        text = unescaped(str(said.get("text") or "")).strip()
+        first, rest = words.first_word(text)
+        word = first.lower()
+        try:
+            if word == "link":
+                await self._link(claim, asker, rest)
+                return
+            if word in ("help", "") and not (word == "" and await self._people.who(claim.team, asker.user)):
+                await self._help(claim, asker, rest)
+                return
+            person, rules = await self._people.acting(claim.team, asker.user, asker.channel)
+            if word == "":
+                await self._hello(claim, asker, person)
+            elif word in _OWN:
+                await _OWN[word](self, claim, asker, person, rules, rest)
+            else:
+                await self._any(claim, asker, person, rules, text)
+        except Lost:
+            raise
+        except DoceError as error:
+            if await self._talk.settle(claim, error.code):
+                again = [blocks.context(quoted(f"/doce {text}"))] if len(text.split()) > 2 and not isinstance(error, NotLinked) else None
+                await asker.error(error, again)
+
+    async def _any(self, claim: Claim, asker: Asker, person: Person, rules: ChannelRules, text: str) -> None:
+        parsed = await self._do(words.parse, text, Call(self._services, person), here=rules.project_id)
+        name = parsed.action.name
+        if name == "projects.create":
+            await self._may_post(asker)
+            await self._talk.create(claim, asker, person, parsed.input, root=None, ts=None)
+        elif name == "prompts.add":
+            await self._may_post(asker)
+            assert isinstance(parsed.input, Chat)
+            await self._talk.chat(claim, asker, person, parsed.input.project, parsed.input.text, [], root=None, ts=None)
+        else:
+            await self._talk.simple(claim, asker, person, parsed)
+
+    async def _may_post(self, asker: Asker) -> None:
+        """Before anything is made: its thread has to be somewhere. Raises BadRequest that says how to let doce in."""
+        try:
+            found = (await asker.workspace.call("conversations.info", channel=asker.channel, urgent=True))["channel"]
+            if found.get("is_member") or found.get("is_im"):
+                return
+            if found.get("is_private") or found.get("is_mpim"):
+                raise _outside()
+            await asker.workspace.call("conversations.join", channel=asker.channel, urgent=True)
+        except Refused as error:
+            if error.code == "is_archived":
+                raise BadRequest("This channel is archived.", hint="Run it again in another one.") from None
+            raise _outside() from None
+
+    # Words of its own
+
+    async def _link(self, claim: Claim, asker: Asker, code: str) -> None:
+        if not code:
+            raise BadRequest("Which code?", hint=self._people.how_to_link())
+        name = await self._people.name(asker.workspace, asker.user)
+        told: list[Person] = []
+
+        def do() -> None:
+            told.append(self._services.identities.redeem(code, KIND, claim.team, asker.user, name))
+
+        if await self._talk.settle(claim, "link", do):
+            await asker.tell(f"You are *{escaped(told[0].name)}* here now. `/doce new …` makes a site.")
+
+    async def _help(self, claim: Claim, asker: Asker, topic: str) -> None:
+        await self._talk.settle(claim, "help")
+        text = words.help_text(topic) if topic else HELP
+        await asker.tell(text, [blocks.section(f"```{escaped(text[:2900])}```" if topic else text)])
+
+    async def _hello(self, claim: Claim, asker: Asker, person: Person) -> None:
+        """The help, and the latest projects."""
+        await self._talk.settle(claim, "help")
+        latest = await self._do(self._services.projects.list, person.id, limit=3)
+        lines = [f"*{escaped(one.name)}* · {one.status.value} · `{one.slug}`" for one in latest.items]
+        body = [blocks.section(HELP)]
+        if lines:
+            body += [blocks.divider(), blocks.section("\n".join(lines))]
+        body += blocks.actions(blocks.button("New site", "new", style="primary"))
+        await asker.tell("doce makes sites from sentences.", body)
+
+    async def _use(self, claim: Claim, asker: Asker, person: Person, rules: ChannelRules, rest: str) -> None:
+        found = None
+        if rest.lower() not in ("none", "nothing", ""):
+            found = await self._do(find_project, self._services, person, rest)
+        project_id = found.id if found else None
+        await self._change(claim, asker, "use", project_id=project_id)
+        await asker.tell(
+            f"In this channel *{escaped(found.name)}* is meant when none is named." if found else "No project is meant by itself here."
+        )
+
+    async def _mention(self, claim: Claim, asker: Asker, person: Person, rules: ChannelRules, rest: str) -> None:
+        _admin(person)
+        if rest.lower() not in ("on", "off"):
+            raise BadRequest("`mention on` or `mention off`?", hint="With `on`, only messages that mention me are for me in this channel.")
+        await self._change(claim, asker, "mention", mention=rest.lower() == "on")
+        await asker.tell("Only what mentions me is for me here." if rest.lower() == "on" else "In my threads here every reply is for me.")
+
+    async def _allow(self, claim: Claim, asker: Asker, person: Person, rules: ChannelRules, rest: str) -> None:
+        _admin(person)
+        users = _users(rest)
+        await self._change(claim, asker, "allow", allowed=tuple({*rules.allowed, *users}))
+        await asker.tell(f"Here may build: {', '.join(f'<@{one}>' for one in sorted({*rules.allowed, *users}))}, and admins.")
+
+    async def _deny(self, claim: Claim, asker: Asker, person: Person, rules: ChannelRules, rest: str) -> None:
+        _admin(person)
+        left = tuple(one for one in rules.allowed if one not in _users(rest))
+        await self._change(claim, asker, "deny", allowed=left)
+        if left:
+            await asker.tell(f"Here may build: {', '.join(f'<@{one}>' for one in left)}, and admins.")
+        else:
+            await asker.tell("Nobody is on this channel's list: everybody who is linked may build here.")
+
+    async def _verbosity(self, claim: Claim, asker: Asker, person: Person, rules: ChannelRules, rest: str) -> None:
+        if rest.lower() not in ("quiet", "normal", "full"):
+            raise BadRequest(
+                "`quiet`, `normal` or `full`?", hint="How much of a turn is shown: only the answer, what matters, or everything."
+            )
+        await self._talk.settle(claim, "verbosity", lambda: preferences.change(person.id, verbosity=rest.lower()))
+        await asker.tell(f"Turns are shown {rest.lower()} from now on.")
+
+    async def _change(self, claim: Claim, asker: Asker, outcome: str, **changes: object) -> None:
+        channels = self._services.chats.channels
+        await self._talk.settle(claim, outcome, lambda: channels.change(KIND, claim.team, asker.channel, **changes))
+
+
+_OWN = {
+    "use": Commands._use, "mention": Commands._mention, "allow": Commands._allow, "deny": Commands._deny, "verbosity": Commands._verbosity,
+}  # fmt: skip
+
+
+def _admin(person: Person) -> None:
+    if not person.is_admin:
+        raise Forbidden("Only an admin of this doce may do this.", hint="Ask one.")
+
+
+def _users(text: str) -> list[str]:
+    found = [match[1] for match in heard.USER.finditer(text)]
+    if not found:
+        raise BadRequest("Whom?", hint="Mention them: `allow @ada`.")
+    return found
+
+
+def _outside() -> BadRequest:
+    return BadRequest("I cannot post in this channel yet. Nothing was made.", hint="Type `/invite @doce` here, then run it again.")

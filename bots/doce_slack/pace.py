@@ -1,0 +1,118 @@
+"""Slack's limits, kept before they are met: every call waits for its turn.
+
+Each method has so many calls a minute in a workspace, and a channel takes one post a second. A bucket holds a fifth of a minute's
+calls and refills with the rest over the minute, so that no stretch of 60 s, wherever it begins, has more than Slack allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+#: Calls a minute by tier, reference/slack.md section 6.
+TIERS = {1: 1, 2: 20, 3: 50, 4: 100}
+#: Tiers of what doce calls; what is not listed is of tier 3.
+METHODS = {
+    "chat.startStream": 2, "chat.stopStream": 2, "chat.appendStream": 4, "chat.postEphemeral": 4, "users.info": 4,
+    "views.open": 4, "views.push": 4, "views.update": 4, "views.publish": 4, "files.getUploadURLExternal": 4,
+    "files.completeUploadExternal": 4, "conversations.open": 3, "auth.test": 4, "conversations.join": 3, "users.conversations": 3,
+}  # fmt: skip
+POST = "chat.postMessage"
+#: Posts a second in a channel.
+POSTS_S = 1.0
+#: Part of a minute's calls that may come at once.
+BURST = 0.2
+
+Monotonic = Callable[[], float]
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(eq=False)
+class Bucket:
+    """Turns of one kind: `capacity` at once, `rate` a second from then on."""
+
+    capacity: float
+    rate: float
+    left: float
+    seen: float
+    #: Slack said not before.
+    closed_until: float = 0.0
+    waiting: list[tuple[bool, int, asyncio.Future[None]]] = field(default_factory=list)
+    pump: asyncio.Task[None] | None = None
+
+    def delay(self, now: float) -> float:
+        """Seconds until the next turn; 0: now."""
+        self.left = min(self.capacity, self.left + (now - self.seen) * self.rate)
+        self.seen = now
+        return max((1 - self.left) / self.rate if self.left < 1 else 0.0, self.closed_until - now)
+
+
+class Pace:
+    """Gives turns, urgent ones first, else in the order they were asked for."""
+
+    def __init__(self, *, monotonic: Monotonic = time.monotonic, sleep: Sleep = asyncio.sleep, factor: float = 1.0) -> None:
+        """`factor`: so many times the calls that Slack allows, for tests about other things."""
+        self._monotonic, self._sleep, self._factor = monotonic, sleep, factor
+        self._buckets: dict[tuple[str, ...], Bucket] = {}
+        self._numbers = itertools.count()
+
+    async def turn(self, team: str, method: str, channel: str | None = None, *, urgent: bool = False) -> None:
+        """Returns when `method` may be called."""
+        if method == POST:
+            if channel:
+                await self._wait(self._bucket((team, POST, channel)), urgent)
+            return
+        await self._wait(self._bucket((team, method)), urgent)
+
+    def soon(self, team: str, method: str) -> float:
+        """Seconds that a new call of `method` would wait."""
+        bucket = self._bucket((team, method))
+        return bucket.delay(self._monotonic()) + len(bucket.waiting) / bucket.rate
+
+    def refused(self, team: str, method: str, channel: str | None, retry_after_s: float) -> None:
+        """Slack did refuse: nothing of this kind before `retry_after_s` are over."""
+        bucket = self._bucket((team, POST, channel) if method == POST and channel else (team, method))
+        bucket.closed_until = max(bucket.closed_until, self._monotonic() + retry_after_s)
+        bucket.left = min(bucket.left, 0.0)
+
+    def _bucket(self, key: tuple[str, ...]) -> Bucket:
+        if key not in self._buckets:
+            if len(key) == 3:
+                capacity, rate = 1.0, POSTS_S * self._factor
+            else:
+                minute = TIERS[METHODS.get(key[1], 3)] * self._factor
+                capacity = max(1.0, minute * BURST)
+                rate = max(minute - capacity, 0.5) / 60
+            self._buckets[key] = Bucket(capacity, rate, capacity, self._monotonic())
+        return self._buckets[key]
+
+    async def _wait(self, bucket: Bucket, urgent: bool) -> None:
+        if not bucket.waiting and bucket.delay(self._monotonic()) <= 0:
+            bucket.left -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(bucket.waiting, (not urgent, next(self._numbers), turn))
+        if bucket.pump is None or bucket.pump.done():
+            bucket.pump = asyncio.create_task(self._give(bucket), name="slack-pace")
+        await turn
+
+    async def _give(self, bucket: Bucket) -> None:
+        while bucket.waiting:
+            if (delay := bucket.delay(self._monotonic())) > 0:
+                await self._sleep(delay)
+                continue
+            _, _, turn = heapq.heappop(bucket.waiting)
+            if not turn.done():
+                bucket.left -= 1
+                turn.set_result(None)
+
+    async def close(self) -> None:
+        """Nobody gets a turn any more."""
+        pumps = [bucket.pump for bucket in self._buckets.values() if bucket.pump]
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)

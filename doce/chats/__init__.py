@@ -1,0 +1,1 @@
+"""What doce keeps of chats: what was said, threads, what was posted in them, channels, installations."""

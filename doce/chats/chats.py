@@ -1,0 +1,27 @@
+"""Everything that doce keeps of chats, in one hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from doce.auth.secrets import SecretKey
+from doce.chats.channels import Channels
+from doce.chats.claims import Claims
+from doce.chats.installations import Installations
+from doce.chats.messages import Messages
+from doce.chats.threads import Threads
+from doce.clock import Clock
+
+
+@dataclass(frozen=True)
+class Chats:
+    claims: Claims
+    threads: Threads
+    messages: Messages
+    channels: Channels
+    installations: Installations
+
+    @classmethod
+    def of(cls, key: SecretKey, clock: Clock) -> Chats:
+        threads = Threads(clock)
+        return cls(Claims(clock), threads, Messages(clock, threads), Channels(clock), Installations(key, clock))
