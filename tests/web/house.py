@@ -20,6 +20,7 @@ from doce.auth.identities import Identities
 from doce.auth.secrets import SecretKey
 from doce.auth.sessions import Sessions
 from doce.auth.users import ApiTokens, Person, Users
+from doce.chats.chats import Chats
 from doce.clock import ManualClock
 from doce.db.connection import database
 from doce.events.feed import Feed
@@ -110,6 +111,7 @@ def make_services(settings: Settings, clock: ManualClock, agent: PlayedAgent) ->
         prompts=prompts,
         requests=Requests(clock, store=store, agent=lambda project_id: agent),  # type: ignore[arg-type,return-value]
         catalog=catalog,
+        chats=Chats.of(SecretKey.load(settings.data / "secret.key"), clock),
         providers=Providers(SecretKey.load(settings.data / "secret.key"), clock, catalog),
         feed=Feed(),
         incoming=incoming,
