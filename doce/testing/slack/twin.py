@@ -23,7 +23,7 @@ from doce.testing.slack.courier import Courier, Delivery, Transport
 from doce.testing.slack.events import Events
 from doce.testing.slack.faults import Faults
 from doce.testing.slack.installing import new_code
-from doce.testing.slack.limits import Limits
+from doce.testing.slack.limits import STREAM_LIFETIME_S, Limits
 from doce.testing.slack.manifest import apply
 from doce.testing.slack.refusal import NeverHappened
 from doce.testing.slack.requests import Requests
@@ -244,7 +244,7 @@ class Slack:
 
     def thread(self, channel: Channel | str, ts: str) -> list[sight.Seen]:
         """A thread as a person sees it, its root first."""
-        self.world.expire(300)
+        self.world.expire(STREAM_LIFETIME_S)
         return sight.thread(self.world, channel, ts)
 
     def messages(self, channel: Channel | str) -> list[sight.Seen]:
