@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import BasicAuth, web
+from aiohttp import web
 
 from doce.testing.slack.app import Token
 from doce.testing.slack.call import METHODS, Call, Called, Method
@@ -81,9 +82,9 @@ class Api:
         given = request.headers.get("Authorization", "")
         value = given.removeprefix("Bearer ").strip() if given.startswith("Bearer ") else str(arguments.pop("token", "") or "")
         if given.startswith("Basic "):
-            basic = BasicAuth.decode(given)
-            arguments.setdefault("client_id", basic.login)
-            arguments.setdefault("client_secret", basic.password)
+            login, _, password = base64.b64decode(given.removeprefix("Basic ")).decode().partition(":")
+            arguments.setdefault("client_id", login)
+            arguments.setdefault("client_secret", password)
         arguments.pop("token", None)
         return self.slack.tokens.get(value, Token(value, "unknown")) if value else None
 

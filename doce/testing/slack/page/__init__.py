@@ -52,7 +52,7 @@ class Page:
         """A permalink leads to the message on the page."""
         digits = request.match_info["message"].removeprefix("p")
         thread = request.query.get("thread_ts") or f"{digits[:-6]}.{digits[-6:]}"
-        return web.HTTPFound(f"/?channel={request.match_info['channel']}&thread={thread}")
+        return web.Response(status=302, headers={"Location": f"/?channel={request.match_info['channel']}&thread={thread}"})
 
     async def feed(self, request: web.Request) -> web.StreamResponse:
         """A line whenever something changed."""
