@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import BasicAuth, web
+from aiohttp import web
 
 from doce.testing.slack.app import Token
 from doce.testing.slack.call import METHODS, Call, Called, Method
 from doce.testing.slack.faults import Fault
 from doce.testing.slack.installing import Installing
 from doce.testing.slack.limits import STREAM_LIFETIME_S
+from doce.testing.slack.page import Page
 from doce.testing.slack.refusal import Refused
 from doce.testing.slack.storage import Storage
 
@@ -34,6 +36,7 @@ def application(slack: Slack) -> web.Application:
     served.router.add_post("/response/{team}/{secret}", slack.people.responses.serve)
     served.router.add_get("/oauth/v2/authorize", installing.authorize)
     served.router.add_post("/oauth/v2/authorize", installing.authorize)
+    served.router.add_routes(Page(slack).routes())
     return served
 
 
@@ -79,9 +82,9 @@ class Api:
         given = request.headers.get("Authorization", "")
         value = given.removeprefix("Bearer ").strip() if given.startswith("Bearer ") else str(arguments.pop("token", "") or "")
         if given.startswith("Basic "):
-            basic = BasicAuth.decode(given)
-            arguments.setdefault("client_id", basic.login)
-            arguments.setdefault("client_secret", basic.password)
+            login, _, password = base64.b64decode(given.removeprefix("Basic ")).decode().partition(":")
+            arguments.setdefault("client_id", login)
+            arguments.setdefault("client_secret", password)
         arguments.pop("token", None)
         return self.slack.tokens.get(value, Token(value, "unknown")) if value else None
 
