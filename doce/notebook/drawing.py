@@ -64,6 +64,9 @@ def steps(turn: Turn) -> str:
     if turn.state not in ("queued", "broken") or not turn.steps:
         return ""
     latest = {one.job_type: one for one in turn.steps.values()}
+    if turn.state == "queued" and latest.keys() == {FIRST_STEPS[-1]} and latest[FIRST_STEPS[-1]].state == "succeeded":
+        # The agent was busy, so the job found nothing to do.
+        return '<div style="opacity:.75">○ waits until the turn before it has ended</div>'
     kinds = [*FIRST_STEPS] if FIRST_STEPS[0] in latest else []
     kinds += [kind for kind in latest if kind not in kinds]
     return "".join(_step(STEPS[kind], latest[kind].state if kind in latest else "queued", turn.step) for kind in kinds)

@@ -23,7 +23,7 @@ from doce.errors import Conflict, DoceError, NotFound
 from doce.events.vocabulary import PermissionRequested, ProductionStatus, QuestionRequested
 from doce.notebook import asking, drawing
 from doce.notebook.background import another
-from doce.notebook.markdown import rendered
+from doce.notebook.markdown import harmless, rendered
 from doce.opencode.turn import Turn
 
 #: Between two writes to the browser, seconds.
@@ -134,15 +134,19 @@ class Panel:
                 return
 
     def close(self) -> None:
-        """End its threads; what is shown stays."""
+        """Let its threads end; what is shown stays."""
         self._ended.set()
         self._dirty.set()
         self._pause.set()
         if self._client:
             self._client.close()
+
+    def join(self, timeout_s: float) -> None:
+        """Until its threads have ended."""
+        deadline = time.monotonic() + timeout_s
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join(5)
+                thread.join(max(0, deadline - time.monotonic()))
 
     # What happens
 
@@ -196,7 +200,7 @@ class Panel:
             self._draw()
             if self._summary is not None and self.turn.over:
                 with self._lock:
-                    self._summary.update(Markdown(self.turn.summary(self.name)))
+                    self._summary.update(Markdown(harmless(self.turn.summary(self.name))))
         finally:
             self._closed.set()
 
@@ -366,6 +370,6 @@ def deploying(doce: Doce, project_id: str, view: Mapping[str, Any], tell: Callab
 
 
 def close_all() -> None:
-    """End the threads of every panel."""
+    """End every panel. A thread that waits for an event hears of it with the next sign of doce, at most 15 s later."""
     for panel in list(panels):
         panel.close()

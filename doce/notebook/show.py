@@ -55,7 +55,7 @@ def bars(values: Sequence[tuple[str, float]], unit: str) -> str:
         return ""
     shown = list(reversed(values))[-30:]
     most = max(value for _, value in shown) or 1
-    step = WIDTH / len(shown)
+    step = min(WIDTH / len(shown), 36)
     drawn = "".join(
         f'<rect x="{number * step + 1:.1f}" y="{HEIGHT - value / most * HEIGHT:.1f}" width="{max(step - 2, 1):.1f}" '
         f'height="{value / most * HEIGHT:.1f}" fill="#c2410c"><title>{html.escape(label)}: {value:,.0f} {unit}</title></rect>'
