@@ -31,6 +31,11 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'doce' has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    """For completion and `help`: the Python API, too."""
+    return sorted({*globals(), *__all__})
+
+
 def load_ipython_extension(shell: Any) -> None:
     """`%load_ext doce`"""
     from doce.notebook.magics import load

@@ -10,8 +10,11 @@ from doce.actions.paging import Paging, cut
 from doce.actions.projects import PROMPT, Attached, OfProject
 from doce.actions.registry import Call, Done, action
 from doce.errors import Conflict, DoceError, NotFound
+from doce.projects.changes import FileChange, of_turn
+from doce.projects.history import History
 from doce.projects.status import ProjectStatus, PromptState
 from doce.projects.views import Page, PromptView, View
+from doce.settings import machine_path
 
 
 class Chat(OfProject):
@@ -64,6 +67,22 @@ def _own(call: Call, prompt_id: str) -> PromptView:
     if prompt.project_id != call.project.id:
         raise NotFound("There is no such prompt.")
     return prompt
+
+
+class ChangeListing(OfPrompt, Paging):
+    """Of a prompt."""
+
+
+@action(
+    "prompts.changes", input=ChangeListing, output=Page[FileChange], role="viewer",
+    method="GET", path="/api/projects/{project}/prompts/{prompt}/changes",
+)  # fmt: skip
+def changes(call: Call, given: ChangeListing) -> Page[FileChange]:
+    """List the files that a turn changed, with their diffs."""
+    history = History(call.services.projects.layout(call.project.id), machine_path())
+    found = of_turn(history, _own(call, given.prompt), idle=call.project.agent != "working")
+    items, following = cut(found, given, lambda one: one.path)
+    return Page(items=items, next=following)
 
 
 @action(

@@ -13,6 +13,7 @@ from doce.actions.projects import TemplateList
 from doce.actions.settings import SettingList
 from doce.productions.deployments import ProductionView
 from doce.projects.assets import AssetView
+from doce.projects.changes import FileChange
 from doce.projects.files import FileContent, FileEntry
 from doce.projects.views import Page, ProjectView, PromptView
 from doce.upkeep.monitor import MonitorView, ProjectUse, ServiceUse
@@ -106,6 +107,8 @@ def _other(answer: BaseModel) -> str:
         return _condition(answer)
     if isinstance(answer, FileEntry):
         return f"{answer.name}{'/' if answer.kind == 'folder' else ''}{f' · {answer.size:,} bytes' if answer.size is not None else ''}"
+    if isinstance(answer, FileChange):
+        return f"{answer.path} · +{answer.additions} −{answer.deletions}"
     if isinstance(answer, AssetView):
         return f"{answer.name} · {answer.size:,} bytes"
     if isinstance(answer, FileContent):

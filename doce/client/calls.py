@@ -98,6 +98,17 @@ def prompts(project: str, *, limit: int | None = None, before: str | None = None
     return Call("GET", at("/api/projects/{project}/prompts", project=project), query={"limit": limit, "before": before})
 
 
+def changes(project: str, prompt: str, *, limit: int | None = None, after: str | None = None) -> Call[Wire]:
+    """A page ``{items, next}`` of the files that an ended turn changed: ``{path, additions, deletions, diff}``."""
+    path = at("/api/projects/{project}/prompts/{prompt}/changes", project=project, prompt=prompt)
+    return Call("GET", path, query={"limit": limit, "after": after})
+
+
+def remove_prompt(project: str, prompt: str) -> Call[Wire]:
+    """Take a prompt that still waits out of the queue. Raises Conflict when the agent has it."""
+    return Call("DELETE", at("/api/projects/{project}/prompts/{prompt}", project=project, prompt=prompt))
+
+
 def stop(project: str) -> Call[Wire]:
     """Stop the running turn; what was done stays."""
     return Call("POST", at("/api/projects/{project}/stop", project=project))

@@ -37,6 +37,8 @@ class _Calls:
     project = Method(calls.project)
     chat = Method(calls.chat)
     prompts = Method(calls.prompts)
+    changes = Method(calls.changes)
+    remove_prompt = Method(calls.remove_prompt)
     stop = Method(calls.stop)
     start = Method(calls.start)
     delete = Method(calls.delete)

@@ -36,7 +36,7 @@ class Said:
         for found in _URL.finditer(self.text):
             parts += [html.escape(self.text[end : found.start()]), link(found[0])]
             end = found.end()
-        return f'<pre style="white-space:pre-wrap">{"".join(parts)}{html.escape(self.text[end:])}</pre>'
+        return f'<div style="white-space:pre-wrap;font-family:monospace">{"".join(parts)}{html.escape(self.text[end:])}</div>'
 
 
 def show(doce: Doce, action: str, text: str, data: Any) -> None:

@@ -12,15 +12,13 @@ dictionaries as the API sends them (camelCase, times in epoch ms); `/api/openapi
 
 from __future__ import annotations
 
-import asyncio
 import builtins
 import contextlib
 import html
-import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
-from doce.client import Event
+from doce.client import AsyncDoce, Event
 from doce.errors import NotFound, Unavailable
 from doce.notebook import show
 from doce.notebook.background import another, connect
@@ -55,44 +53,50 @@ def usage(by: str = "day", project: str | None = None) -> Usage:
     return Usage(_pages(lambda before: connect().usage(by=by, project=project, limit=100, before=int(before) if before else None)), by)
 
 
-class Chat:
-    """One prompt and its events, read with ``for`` or ``async for``; both end with the turn. `turn` has what it came to."""
+class Events:
+    """What happened in a project after an event, and what happens: each once and in order, also over a restart of doce.
+
+    Read with ``for`` or ``async for``. Raises Unavailable when doce is away for a minute.
+    """
+
+    def __init__(self, project_id: str, after: int = 0, follow: bool = True) -> None:
+        self.project_id = project_id
+        self.after = after
+        self.follow = follow
+
+    def __iter__(self) -> Generator[Event]:
+        with another() as doce, contextlib.closing(doce.events(self.project_id, after=self.after, follow=self.follow)) as events:
+            yield from events
+
+    async def __aiter__(self) -> AsyncGenerator[Event]:
+        async with (
+            AsyncDoce(address=connect().address) as doce,
+            contextlib.aclosing(doce.events(self.project_id, after=self.after, follow=self.follow)) as events,
+        ):
+            async for event in events:
+                yield event
+
+
+class Chat(Events):
+    """One prompt and its events, which end with its turn. `turn` has what it came to so far: state, answer, tokens, cost …"""
 
     def __init__(self, project_id: str, prompt: Wire) -> None:
-        self.project_id = project_id
+        super().__init__(project_id, after=prompt["seq"] - 1)
         #: as the API answered it: id, state, seq …
         self.prompt = prompt
         self.turn = Turn(prompt["id"])
 
-    def __iter__(self) -> Iterator[Event]:
-        """Each event once and in order, also over a restart of doce. Raises Unavailable when doce is away for a minute."""
-        with another() as doce, contextlib.closing(doce.events(self.project_id, after=self.prompt["seq"] - 1)) as events:
+    def __iter__(self) -> Generator[Event]:
+        with contextlib.closing(super().__iter__()) as events:
             yield from read(events, self.turn)
 
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        # In a thread of its own: the reader is the same, and a notebook's loop stays free.
-        loop, found, stopped = asyncio.get_running_loop(), asyncio.Queue[Event | BaseException | None](), threading.Event()
-
-        def pump() -> None:
-            end: BaseException | None = None
-            try:
-                for event in self:
-                    if stopped.is_set():
-                        return
-                    loop.call_soon_threadsafe(found.put_nowait, event)
-            except BaseException as error:
-                end = error
-            with contextlib.suppress(RuntimeError):  # the loop is gone, and so is who waited
-                loop.call_soon_threadsafe(found.put_nowait, end)
-
-        threading.Thread(target=pump, daemon=True, name="doce-chat").start()
-        try:
-            while isinstance(item := await found.get(), Event):
-                yield item
-            if item is not None:
-                raise item
-        finally:
-            stopped.set()
+    async def __aiter__(self) -> AsyncGenerator[Event]:
+        async with contextlib.aclosing(super().__aiter__()) as events:
+            async for event in events:
+                self.turn.take(event)
+                yield event
+                if self.turn.over:
+                    return
 
     def wait(self) -> Turn:
         """To the end of the turn."""
@@ -112,7 +116,7 @@ class Project:
 
     @property
     def info(self) -> Wire:
-        """The project as it is now."""
+        """The project as it is now: ``{id, slug, name, status, step, error, errorHint, previewUrl, model, agent, usage …}``."""
         self._wire = connect().project(self.id)
         return self._wire
 
@@ -135,10 +139,9 @@ class Project:
         """Ask the agent; it is asked at once, also when nobody reads the events."""
         return Chat(self.id, connect().chat(self.id, text, model=model))
 
-    def events(self, after: int = 0, follow: bool = True) -> Iterator[Event]:
-        """What happened after event `after`, and with `follow` what happens, until the project is deleted."""
-        with another() as doce:
-            yield from doce.events(self.id, after=after, follow=follow)
+    def events(self, after: int = 0, follow: bool = True) -> Events:
+        """What happened after event `after`, and with `follow` what happens, until the project is deleted; ``for`` or ``async for``."""
+        return Events(self.id, after, follow)
 
     def wait(self) -> Turn:
         """To the end of the first turn of a new project, or of the last one. Raises NotFound when there is none."""
@@ -155,13 +158,15 @@ class Project:
         return turn
 
     def stop(self) -> Wire:
-        """Stop the turn; what was done stays."""
+        """Stop the turn; what was done stays. With no turn, the project. ``{stopped, message}``. Raises Conflict when nothing runs."""
         return connect().stop(self.id)
 
     def start(self) -> Wire:
+        """Start its services, or try again what failed."""
         return connect().start(self.id)
 
     def delete(self) -> Wire:
+        """Delete it with everything it has."""
         return connect().delete(self.id)
 
     def answer(self, request: str, reply: str) -> Wire:
@@ -195,7 +200,7 @@ class Project:
         return str(connect().request("GET", f"/api/projects/{self.id}/logs/tail", query={"limit": limit})["text"])
 
     def files(self, path: str = "") -> builtins.list[Wire]:
-        """One folder of it."""
+        """One folder of it: ``[{name, path, kind: file or folder, size}]``. Raises NotFound."""
         found: builtins.list[Wire] = connect().files(self.id, path)["items"]
         return found
 
@@ -229,7 +234,8 @@ class Project:
 
 
 class Production(Wire):
-    """A deployment as the API answers it: status, url, version, releases …; shown as a table in a notebook."""
+    """A deployment: ``{status, url, version, hash, error, step, activeJob, startedAt, releases: [{version, hash, files, size,
+    createdAt, current …}]}``; `url` and `version` tell what is live, whatever `status` says of the pipeline. A table in a notebook."""
 
     def _repr_html_(self) -> str:
         rows = [{**one, "live": "●" if one["current"] and self["url"] else ""} for one in self["releases"]]
@@ -248,13 +254,13 @@ class _Rows(list[Wire]):
 
 
 class Projects(_Rows):
-    """Projects as the API answers them; a table in a notebook."""
+    """Projects, newest first, each as `Project.info`; a table in a notebook."""
 
     columns = ("name", "slug", "status", "previewUrl", "createdAt")
 
 
 class Jobs(_Rows):
-    """Jobs as the API answers them; a table in a notebook."""
+    """Jobs, newest first: ``{id, type, state, projectId, attempts, lastError, createdAt, startedAt, finishedAt …}``; shown as a table."""
 
     columns = ("id", "type", "state", "attempts", "createdAt", "finishedAt", "lastError")
 

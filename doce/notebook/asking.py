@@ -16,7 +16,7 @@ def permission(asked: PermissionRequested, answer: Callable[[str], None]) -> wid
     """`answer` gets ``once``, ``always`` or ``reject``."""
     patterns = " ".join(asked.patterns)
     text = widgets.HTML(
-        f"✋ <b>The agent asks whether it may:</b> {html.escape(asked.permission)} <code>{html.escape(patterns or asked.title)}</code>"
+        f"<b>The agent asks whether it may:</b> {html.escape(asked.permission)} <code>{html.escape(patterns or asked.title)}</code>"
     )
     buttons = []
     for label, (reply, style) in REPLIES.items():
@@ -52,12 +52,12 @@ class _Item:
         self._boxes = [widgets.Checkbox(description=label, indent=False) for label in labels] if item.multiple else []
         self._radio = widgets.RadioButtons(options=labels, value=None) if labels and not item.multiple else None
         self._own = widgets.Text(placeholder="or in your own words" if labels else "your answer") if item.custom or not labels else None
-        about = "".join(
-            f"<div><small>{html.escape(option.label)}: {html.escape(option.description)}</small></div>"
+        told = [
+            f"<br><small>{html.escape(option.label)}: {html.escape(option.description)}</small>"
             for option in item.options
             if option.description
-        )
-        head = widgets.HTML(f"✋ <b>{html.escape(item.question)}</b>{about}")
+        ]
+        head = widgets.HTML(f'<div style="line-height:1.5"><b>{html.escape(item.question)}</b>{"".join(told)}</div>')
         self.rows = [head, *self._boxes, *(one for one in (self._radio, self._own) if one is not None)]
 
     def chosen(self) -> list[str]:

@@ -6,7 +6,7 @@ import html
 from collections.abc import Mapping
 from typing import Any
 
-from doce.notebook.show import link
+from doce.notebook.show import LINK, link
 from doce.opencode.transcript import SeenTool
 from doce.opencode.turn import STEPS, Turn
 
@@ -15,6 +15,8 @@ TOOL_LINES = 12
 #: Most of one diff and of the reasoning that is sent, characters.
 DIFF_LIMIT = 20_000
 REASONING_LIMIT = 20_000
+#: Most of all diffs together, characters.
+DIFFS_LIMIT = 200_000
 PREVIEW_HEIGHTS = {"small": 280, "medium": 440, "tall": 720}
 #: What a new project goes through, known before it begins.
 FIRST_STEPS = ("project.create", "docker.composeUp", "docker.waitReady", "opencode.sessionCreate", "opencode.sendUserPrompt")
@@ -62,15 +64,18 @@ def steps(turn: Turn) -> str:
     if turn.state not in ("queued", "broken") or not turn.steps:
         return ""
     latest = {one.job_type: one for one in turn.steps.values()}
+    if turn.state == "queued" and latest.keys() == {FIRST_STEPS[-1]} and latest[FIRST_STEPS[-1]].state == "succeeded":
+        # The agent was busy, so the job found nothing to do.
+        return '<div style="opacity:.75">○ waits until the turn before it has ended</div>'
     kinds = [*FIRST_STEPS] if FIRST_STEPS[0] in latest else []
-    lines = [_step(STEPS[kind], latest[kind].state if kind in latest else "queued") for kind in [*kinds, *(latest.keys() - {*kinds})]]
-    now = f'<div style="opacity:.75">{html.escape(turn.step)}</div>' if turn.step and not turn.over else ""
-    return "".join(lines) + now
+    kinds += [kind for kind in latest if kind not in kinds]
+    return "".join(_step(STEPS[kind], latest[kind].state if kind in latest else "queued", turn.step) for kind in kinds)
 
 
-def _step(name: str, state: str) -> str:
+def _step(name: str, state: str, detail: str) -> str:
     look = {"running": "font-weight:600", "queued": "opacity:.55"}.get(state, "")
-    return f'<div style="{look}">{_STEP_MARKS.get(state, "○")} {html.escape(name)}</div>'
+    more = f' <span style="font-weight:400;opacity:.75">{html.escape(detail)}</span>' if state == "running" and detail else ""
+    return f'<div style="{look}">{_STEP_MARKS.get(state, "○")} {html.escape(name)}{more}</div>'
 
 
 def todos(turn: Turn) -> str:
@@ -112,7 +117,9 @@ def reasoning(turn: Turn) -> str:
 
 def links(turn: Turn) -> str:
     """Where the site is."""
-    return " · ".join(link(url, label) for label, url in (("Open preview ↗", turn.preview_url), ("Open live site ↗", turn.site_url)) if url)
+    return " · ".join(
+        link(url, label, style=LINK) for label, url in (("Open preview ↗", turn.preview_url), ("Open live site ↗", turn.site_url)) if url
+    )
 
 
 def frame(turn: Turn, size: str) -> str:
@@ -125,14 +132,21 @@ def frame(turn: Turn, size: str) -> str:
     )
 
 
-def files(turn: Turn) -> str:
-    """The files that changed, each with what was done to it."""
+def files(turn: Turn, changes: Mapping[str, str] | None = None) -> str:
+    """The files that changed, each with what was done to it: `changes`, path → diff; before they are known, as the tools tell it."""
     edits: dict[str, list[str]] = {}
-    for one in turn.transcript.tools.values():
-        if one.state == "finished" and one.name in WRITING and (text := _change(one.name, one.input, one.metadata)):
-            edits.setdefault(str(one.input.get("filePath") or one.title), []).append(text)
-    known = dict(turn.transcript.files)
-    return "".join(_file(path, known.get(path, (None, None)), edits.get(path, [])) for path in [*known, *(edits.keys() - known.keys())])
+    if changes is None:
+        for one in turn.transcript.tools.values():
+            if one.state == "finished" and one.name in WRITING and (text := _change(one.name, one.input, one.metadata)):
+                edits.setdefault(str(one.input.get("filePath") or one.title), []).append(text)
+    else:
+        room = DIFFS_LIMIT
+        for path, text in changes.items():
+            room -= len(text)
+            edits[path] = [diff(text)] if text and room > 0 else []
+    known = turn.transcript.files
+    paths = [*known, *(path for path in edits if path not in known)]
+    return "".join(_file(path, known.get(path, (None, None)), edits.get(path, [])) for path in paths) or "<i>none</i>"
 
 
 def _file(path: str, counts: tuple[int | None, int | None], edits: list[str]) -> str:

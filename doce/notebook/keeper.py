@@ -6,6 +6,7 @@ would be there to stop them. They are up again with the next kernel.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -23,7 +24,9 @@ def main(folder: Path) -> int:
         )
 
     def wait_for_the_kernel() -> None:
-        sys.stdin.buffer.read()
+        # Without a buffer: one that is being read cannot be torn down when doce ends first.
+        while os.read(sys.stdin.fileno(), 1):
+            continue
         serving.send_signal(signal.SIGTERM)
 
     threading.Thread(target=wait_for_the_kernel, daemon=True).start()

@@ -23,7 +23,7 @@ from doce.errors import Conflict, DoceError, NotFound
 from doce.events.vocabulary import PermissionRequested, ProductionStatus, QuestionRequested
 from doce.notebook import asking, drawing
 from doce.notebook.background import another
-from doce.notebook.markdown import rendered
+from doce.notebook.markdown import harmless, rendered
 from doce.opencode.turn import Turn
 
 #: Between two writes to the browser, seconds.
@@ -50,6 +50,8 @@ class Panel:
         #: Why events no longer come, when the turn has not ended.
         self.trouble: DoceError | None = None
         self._after = after
+        #: path → diff, once the turn has ended
+        self._changes: dict[str, str] | None = None
         self._status, self._prompt, self._steps, self._todos = (widgets.HTML() for _ in range(4))
         self._tools, self._answer, self._reasoning, self._files = (widgets.HTML() for _ in range(4))
         self._log, self._links, self._frame, self._told = (widgets.HTML() for _ in range(4))
@@ -132,15 +134,19 @@ class Panel:
                 return
 
     def close(self) -> None:
-        """End its threads; what is shown stays."""
+        """Let its threads end; what is shown stays."""
         self._ended.set()
         self._dirty.set()
         self._pause.set()
         if self._client:
             self._client.close()
+
+    def join(self, timeout_s: float) -> None:
+        """Until its threads have ended."""
+        deadline = time.monotonic() + timeout_s
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join(5)
+                thread.join(max(0, deadline - time.monotonic()))
 
     # What happens
 
@@ -153,6 +159,7 @@ class Panel:
                         return
                     self._take(event)
                     if self.turn.over:
+                        self._look_at_changes(doce)
                         return
         except DoceError as error:
             self._broke(error)
@@ -166,6 +173,15 @@ class Panel:
         with self._lock:
             self.turn.take(event)
         self._dirty.set()
+
+    def _look_at_changes(self, doce: Doce) -> None:
+        """What became of the files, now that the turn has ended."""
+        # None for a turn that never began: what the tools told stays.
+        with contextlib.suppress(DoceError):
+            found = doce.changes(self.id, self.turn.prompt_id or "", limit=1000)["items"]
+            with self._lock:
+                self._changes = {one["path"]: one["diff"] for one in found}
+                self.turn.transcript.files = {one["path"]: (one["additions"], one["deletions"]) for one in found}
 
     def _broke(self, error: DoceError) -> None:
         if not self._ended.is_set():
@@ -184,7 +200,7 @@ class Panel:
             self._draw()
             if self._summary is not None and self.turn.over:
                 with self._lock:
-                    self._summary.update(Markdown(self.turn.summary(self.name)))
+                    self._summary.update(Markdown(harmless(self.turn.summary(self.name))))
         finally:
             self._closed.set()
 
@@ -207,13 +223,15 @@ class Panel:
                 self._tools: drawing.tools(turn),
                 self._answer: rendered(turn.answer),
                 self._reasoning: drawing.reasoning(turn),
-                self._files: drawing.files(turn),
+                self._files: drawing.files(turn, self._changes),
                 self._links: drawing.links(turn),
                 self._frame: drawing.frame(turn, self._size.value) if self._preview.value else "",
             }
             requests, count = turn.open_requests, len(turn.transcript.files)
         sent = 0
-        for widget, value in shown.items():
+        for widget, text in shown.items():
+            # Front ends set widgets in lines as high as a button.
+            value = f'<div style="line-height:1.5">{text}</div>' if text else ""
             # What did not change is not sent.
             if widget.value != value:
                 widget.value = value
@@ -268,7 +286,7 @@ class Panel:
         if waiting:
             # One that still waits is taken out of the queue; Conflict: the agent has just got it.
             with contextlib.suppress(Conflict, NotFound):
-                doce.request("DELETE", f"/api/projects/{self.id}/prompts/{waiting}")
+                doce.remove_prompt(self.id, waiting)
                 return
         doce.stop(self.id)
 
@@ -352,6 +370,6 @@ def deploying(doce: Doce, project_id: str, view: Mapping[str, Any], tell: Callab
 
 
 def close_all() -> None:
-    """End the threads of every panel."""
+    """End every panel. A thread that waits for an event hears of it with the next sign of doce, at most 15 s later."""
     for panel in list(panels):
         panel.close()

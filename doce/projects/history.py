@@ -147,6 +147,29 @@ class History:
         rows = [line.split("\t", 2) for line in listing.split("\0") if line.strip()]
         return [(path, int(added) if added != "-" else 0, int(removed) if removed != "-" else 0) for added, removed, path in rows]
 
+    def span(self, since_s: int) -> tuple[str, str] | None:
+        """The last commit up to `since_s` (epoch seconds) and the one after it: what a turn that began then came to; None when none is."""
+        after = None
+        for line in self._git("log", "--first-parent", "--format=%H %ct", BRANCH).splitlines():
+            commit, _, at = line.partition(" ")
+            if int(at) <= since_s:
+                return (commit, after) if after else None
+            after = commit
+        return None
+
+    def diffs(self, since: str, until: str, paths: Sequence[str]) -> dict[str, str]:
+        """Path → its unified diff between two commits, without the lines before the first hunk. `paths` as `changed` tells them."""
+        if not paths:
+            return {}
+        found = self._git(
+            "-c", "core.bigFileThreshold=512k", "--literal-pathspecs", "diff-tree", "-r", "-p", "--no-renames", "--no-ext-diff",
+            "--no-textconv", "--no-color", since, until, "--", *paths,
+        )  # fmt: skip
+        # A line of content begins with a blank, a sign or a backslash: this one is git's.
+        parts = f"\n{found}".split("\ndiff --git ")[1:]
+        hunks = [part[part.index("\n@@") + 1 :] if "\n@@" in part else "" for part in parts]
+        return dict(zip(sorted(paths, key=os.fsencode), hunks, strict=False))
+
     def _here(self) -> Sequence[str]:
         return ("git", *_SAFE, f"--git-dir={self._layout.history}")
 

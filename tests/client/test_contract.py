@@ -18,6 +18,8 @@ CALLS: list[tuple[str, Call[Any]]] = [
     ("projects.get", calls.project("shop")),
     ("prompts.add", calls.chat("shop", "make it dark", model="rehearsal/site-builder")),
     ("prompts.list", calls.prompts("shop", limit=3, before="4")),
+    ("prompts.changes", calls.changes("shop", "prm_1", limit=3, after="a.css")),
+    ("prompts.remove", calls.remove_prompt("shop", "prm_1")),
     ("agent.stop", calls.stop("shop")),
     ("projects.start", calls.start("shop")),
     ("productions.get", calls.production("shop")),

@@ -27,6 +27,8 @@ pytestmark = [
     ),
 ]
 
+#: For a machine that is busy with other work.
+PATIENCE_S = 120
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
 
@@ -51,7 +53,7 @@ def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def run(notebook: Any, place: Path, **options: Any) -> Any:
-    client = NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(place)}}, **options)
+    client = NotebookClient(notebook, timeout=PATIENCE_S, kernel_name="python3", resources={"metadata": {"path": str(place)}}, **options)
     client.execute()
     return notebook
 
@@ -64,13 +66,26 @@ def told(cell: Any, kind: str = "text/plain") -> str:
     return "\n".join("".join(one["data"].get(kind, "")) for one in cell.outputs if "data" in one)
 
 
-def serving(place: Path) -> list[psutil.Process]:
-    """The doce that a kernel started in `place`."""
+def refused(cell: Any) -> str:
+    """What a cell that failed says, as it is shown."""
+    return "\n".join("\n".join(one["traceback"]) for one in cell.outputs if one["output_type"] == "error")
+
+
+def working(place: Path) -> list[psutil.Process]:
+    """What runs in the data folder of `place`: doce itself, agents, previews, deployed sites."""
     found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if str(place) in " ".join(process.info["cmdline"] or []) and "serve" in (process.info["cmdline"] or []):
-            found.append(process)
+    for process in psutil.process_iter():
+        try:
+            if str(place / "data") in f"{process.cwd()} {' '.join(process.cmdline())}":
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
     return found
+
+
+def left(place: Path) -> list[psutil.Process]:
+    """What is still there when what ends with a kernel has had the time to."""
+    return psutil.wait_procs(working(place), timeout=PATIENCE_S)[1]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -90,24 +105,72 @@ def test_a_notebook_runs_whole(name: str, place: Path) -> None:
     if name == "ops":
         assert sum("image/png" in one.get("data", {}) for cell in code for one in cell.outputs) == 3
         assert "<svg" in told(next(cell for cell in code if cell.source.startswith("doce.usage")), "text/html")
-    assert not serving(place), "the doce of the kernel ends with it"
+    assert not left(place), "the doce of the kernel ends with it, and so do its sites"
 
 
-def test_a_kernel_that_is_killed_takes_its_doce_with_it(place: Path) -> None:
-    manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(cwd=str(place))
-    try:
-        client = manager.blocking_client()
-        client.start_channels()
-        client.wait_for_ready(60)
-        client.execute_interactive("import doce; doce.projects()", timeout=60)
-        (process,) = serving(place)
-        kernel = psutil.Process(manager.provisioner.pid)  # type: ignore[union-attr]
-        client.stop_channels()
-        kernel.send_signal(signal.SIGKILL)
-        process.wait(20)
-    finally:
-        manager.shutdown_kernel(now=True)
+class Kernel:
+    """A kernel by hand."""
+
+    def __init__(self, place: Path) -> None:
+        self.manager = KernelManager(kernel_name="python3")
+        self.manager.start_kernel(cwd=str(place))
+        self._connect()
+
+    def _connect(self) -> None:
+        self.client = self.manager.blocking_client()
+        self.client.start_channels()
+        self.client.wait_for_ready(PATIENCE_S)
+
+    def run(self, code: str) -> str:
+        """What it prints and shows. Raises AssertionError when it fails."""
+        said: list[str] = []
+
+        def hear(message: Any) -> None:
+            content = message["content"]
+            said.append(content.get("text") or content.get("data", {}).get("text/plain", ""))
+
+        reply = self.client.execute_interactive(code, timeout=PATIENCE_S, output_hook=hear)
+        assert reply["content"]["status"] == "ok", reply["content"]
+        return "".join(said)
+
+    def restart(self) -> None:
+        self.client.stop_channels()
+        self.manager.restart_kernel(now=False)
+        self._connect()
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture
+def kernel(place: Path) -> Iterator[Kernel]:
+    made = Kernel(place)
+    yield made
+    made.close()
+
+
+def test_a_kernel_that_is_killed_takes_its_doce_and_its_sites_with_it(kernel: Kernel, place: Path) -> None:
+    kernel.run("import doce; site = doce.create('[[rehearse only: hi]] x', template='static'); site.wait(); site.deploy()")
+    assert len(working(place)) >= 4, "doce, an agent, a preview, a deployed site"
+    psutil.Process(kernel.manager.provisioner.pid).send_signal(signal.SIGKILL)  # type: ignore[union-attr]
+    assert not left(place)
+
+
+def test_a_kernel_restarted_in_mid_turn(kernel: Kernel, place: Path) -> None:
+    """The next one finds the project again; the text so far is kept, and the turn has an end."""
+    start = "%load_ext doce\nimport doce\nfrom doce.notebook import panel"
+    kernel.run(f"{start}\nsite = doce.create('[[rehearse long 20000]] a page', template='static')")
+    kernel.run("for event in site.events():\n    if event.type == 'chat.message.part.added': break")
+    kernel.run("%doce open")
+    kernel.restart()
+    kernel.run(start)
+    kernel.run("%doce open")
+    assert "interrupted" in kernel.run("turn = list(panel.panels)[0].wait(100); print(turn.state, turn.hint)")
+    assert kernel.run("print(len(turn.answer) > 10)") == "True\n"
+    assert "completed" in kernel.run(
+        "print(doce.projects()[0]['id'] and doce.open(doce.projects()[0]['id']).chat('[[rehearse only: on]] go on').wait().state)"
+    )
 
 
 def test_words_errors_and_a_broken_start(place: Path) -> None:
@@ -123,18 +186,55 @@ def test_words_errors_and_a_broken_start(place: Path) -> None:
             "import doce\ndoce.projects()[0]['prompt']",
             "%%doce --wait\n[[rehearse 401]] more",
             "%doce delete",
+            "%doce list",
+            "%doce help deploy",
+            "%doce deploy",
         ),
         place,
         allow_errors=True,
     ).cells
-    assert "no project yet" in told(done[1], "text/markdown")
-    assert "nothing" in told(done[2], "text/markdown")
-    assert "Write it below" in told(done[3], "text/markdown")
-    assert "rollback" in told(done[4], "text/markdown")
+    assert "no project yet" in refused(done[1])
+    assert "There is no project 'nothing'" in refused(done[2])
+    assert "Write it below" in refused(done[3])
+    assert "%%doce [project]" in told(done[4], "text/markdown")
+    assert "rollback" in told(done[4])
     assert "fixed" in told(done[6], "text/markdown")
     assert "ZeroDivisionError" in told(done[7])
-    assert "The turn ended as failed" in "".join(one.get("text", "") for one in done[8].outputs)
+    assert "interactiveshell.py" not in told(done[7])
+    assert "The turn ended as failed" in refused(done[8]), "a script must not go on"
     assert "Failed" in told(done[8], "text/markdown")
+    assert "Write: delete" in refused(done[9])
+    assert "<table>" in told(done[10], "text/html")
+    assert told(done[11]).startswith("deploy PROJECT")
+    assert "queued" in told(done[12])
+    assert not any("Traceback" in refused(cell) for cell in done if "1/0" not in cell.source)
+
+
+def test_stop_before_the_agent_has_the_prompt(kernel: Kernel) -> None:
+    """The panel's turn is taken back; the project goes on, and so does the turn of another panel."""
+    kernel.run("%load_ext doce\nfrom doce.notebook import panel")
+    kernel.run("%%doce --new --template static\n[[rehearse hang]] first")
+    kernel.run("%%doce\n[[rehearse only: second]] second")
+    kernel.run("%%doce\n[[rehearse only: third]] third")
+    kernel.run("first, second, third = sorted(panel.panels, key=lambda one: one._after)")
+    kernel.run("second._stop.click()")
+    assert kernel.run("print(second.wait(60).state)") == "removed\n"
+    kernel.run("for event in __import__('doce').open(first.id).events():\n    if event.type == 'chat.prompt.sent': break")
+    assert kernel.run("print(first.turn.over)") == "False\n"
+    kernel.run("first._stop.click()")
+    assert kernel.run("print(first.wait(60).state, third.wait(60).answer)") == "stopped third\n"
+
+
+def test_async_readers_and_readers_that_stop_early(kernel: Kernel) -> None:
+    kernel.run("import doce; site = doce.create('[[rehearse only: hello]] x', template='static'); site.wait()")
+    assert kernel.run(
+        "chat = site.chat('[[rehearse only: yes]] x')\nasync for event in chat: pass\nprint(chat.turn.state, chat.turn.answer)"
+    ) == ("completed yes\n")
+    kernel.run("async for event in site.events(): break\nfor event in site.events(): break")
+    kernel.run("import gc, threading; gc.collect()")
+    # Nobody watches any more: the streams that were left are closed.
+    kernel.run("for event in site.events():\n    if event.type == 'viewer.count' and event.payload['count'] == 1: break")
+    assert "doce" not in kernel.run("print([thread.name for thread in threading.enumerate() if 'panel' in thread.name])")
 
 
 def test_ten_panels_at_once_two_on_one_project_and_nothing_left(place: Path) -> None:
@@ -186,31 +286,17 @@ def test_doce_killed_in_mid_turn_is_caught_up_with(place: Path) -> None:
     assert told(done[5]) == "True"
 
 
-def test_the_stop_button_of_the_kernel_stops_a_waiting_cell(place: Path) -> None:
-    manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(cwd=str(place))
-    try:
-        client = manager.blocking_client()
-        client.start_channels()
-        client.wait_for_ready(60)
-        client.execute_interactive("%load_ext doce\nimport doce\nfrom doce.notebook import panel", timeout=60)
-        asked = client.execute("%%doce --new --template static --wait\n[[rehearse long 20000]] a page")
-        site: list[str] = []
-        while True:
-            message = client.get_iopub_msg(timeout=60)
-            if message["msg_type"] == "comm_msg" and "working" in str(message["content"]):
-                break
-        manager.interrupt_kernel()
-        while client.get_shell_msg(timeout=60)["parent_header"].get("msg_id") != asked:
-            continue
-        client.execute_interactive(
-            "print(list(panel.panels)[0].turn.state)", timeout=60,
-            output_hook=lambda message: site.append(message["content"].get("text", "")),
-        )  # fmt: skip
-        assert "stopped" in "".join(site)
-        client.stop_channels()
-    finally:
-        manager.shutdown_kernel(now=True)
+def test_the_stop_button_of_the_kernel_stops_a_waiting_cell(kernel: Kernel) -> None:
+    kernel.run("%load_ext doce\nimport doce\nfrom doce.notebook import panel")
+    asked = kernel.client.execute("%%doce --new --template static --wait\n[[rehearse long 20000]] a page")
+    while True:
+        message = kernel.client.get_iopub_msg(timeout=PATIENCE_S)
+        if message["msg_type"] == "comm_msg" and "working" in str(message["content"]):
+            break
+    kernel.manager.interrupt_kernel()
+    while kernel.client.get_shell_msg(timeout=PATIENCE_S)["parent_header"].get("msg_id") != asked:
+        continue
+    assert kernel.run("print(list(panel.panels)[0].turn.state)") == "stopped\n"
 
 
 def test_an_error_of_a_cell_is_an_error_of_the_run(place: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -107,25 +106,38 @@ def test_nothing_of_a_prompt_is_evaluated(magics: DoceMagics) -> None:
         assert magics.filled(text) == text
 
 
+def test_an_error_in_a_prompt_is_the_notebooks_own_frames() -> None:
+    shell = InteractiveShell()
+    magics = DoceMagics(shell)
+    shell.events.register("post_run_cell", magics.remember)
+    shell.run_cell("def f():\n    return 1/0\nf()", store_history=True)
+    assert "ZeroDivisionError: division by zero" in magics.errors[1]
+    assert "in f" in magics.errors[1]
+    assert "interactiveshell.py" not in magics.errors[1]
+
+
+@pytest.mark.parametrize(
+    ("line", "cell", "said"),
+    [
+        ("--nonsense", "x", "unrecognized arguments: --nonsense"),
+        ("--model", "x", "expected one argument"),
+        ("don't", "x", "No closing quotation"),
+        ("", " \n ", "There is no prompt"),
+        ("", "{Err[7]}", "{Err[7]} has no value"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_sentence_with_a_hint(magics: DoceMagics, line: str, cell: str, said: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        magics.doce(line, cell)
+    assert said in refused.value.message
+    assert refused.value.hint
+    # Shown as it is, without a stack; and the cell has failed, so that a run of all cells stops.
+    assert "Traceback" not in "".join(refused.value._render_traceback_())  # type: ignore[attr-defined]
+
+
 def test_the_core_needs_no_notebook() -> None:
     import subprocess
     import sys
 
     program = "import sys, doce, doce.app, doce.cli.main; assert not {'IPython', 'ipywidgets', 'pandas'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
-
-
-def test_an_async_reader_that_stops_early_leaves_nothing_waiting() -> None:
-    from doce.notebook.api import Chat
-
-    class Told(Chat):
-        def __iter__(self) -> Any:
-            yield from TURN
-
-    async def first() -> Event:
-        stream = aiter(Told("prj_1", {"id": "prm_1", "seq": 1}))
-        found = await anext(stream)
-        await stream.aclose()  # type: ignore[attr-defined]
-        return found
-
-    assert asyncio.run(first()).type == "chat.prompt.queued"

@@ -79,6 +79,7 @@ ROUTES: dict[str, tuple[str, dict[str, Any] | None, int, int]] = {
     "templates.list": ("", None, 200, 200),
     "prompts.add": ("P", {"text": "make it dark"}, 202, 202),
     "prompts.list": ("P", None, 200, 200),
+    "prompts.changes": ("P", None, 409, 409),
     "prompts.edit": ("P", {"text": "make it light"}, 200, 200),
     "prompts.remove": ("P", None, 200, 200),
     "prompts.sendNow": ("P", None, 202, 202),
