@@ -80,6 +80,9 @@ class Settings(BaseModel):
     keep_releases: int = Field(5, ge=2, description="How many versions of a deployed site are kept.", json_schema_extra=CHANGEABLE)
     opencode_ports: tuple[int, int] = Field((42000, 42999), description="First and last port given to coding agents.")
     ready_timeout_s: float = Field(300, gt=0, description="How long a project may take to become ready (seconds).")
+    healthy_timeout_s: float = Field(
+        300, gt=0, description="How long a new version of a deployed site may take to become healthy (seconds)."
+    )
     min_free_mb: int = Field(
         1024, ge=0, description="Free disk (MiB) below which agents are stopped and nothing is started.", json_schema_extra=CHANGEABLE
     )

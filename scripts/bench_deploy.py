@@ -29,7 +29,7 @@ from bench_stack import remove_all, served, status_is, until
 from doce.client import Doce
 from doce.client.reading import Event
 
-DRAIN_S, READY_S = 3, 10
+DRAIN_S, HEALTHY_S = 3, 10
 BIG = 24 * 1024 * 1024
 
 
@@ -43,7 +43,7 @@ def main() -> int:
     given = parser.parse_args()
     if not shutil.which("wrk"):
         raise SystemExit("wrk is not here: apt-get install wrk")
-    good, quick = True, {"DOCE_DRAIN_S": str(DRAIN_S), "DOCE_READY_TIMEOUT_S": str(READY_S)}
+    good, quick = True, {"DOCE_DRAIN_S": str(DRAIN_S), "DOCE_HEALTHY_TIMEOUT_S": str(HEALTHY_S)}
     if given.deploys:
         with (
             tempfile.TemporaryDirectory(prefix="doce-bench-", ignore_cleanup_errors=True) as folder,

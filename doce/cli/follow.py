@@ -103,6 +103,9 @@ def _deployed(doce: Doce, action: str, answer: dict[str, Any], *, follow_it: boo
     name, tell = str(project["slug"]), Nowhere() if as_json else screen()
     if as_json:
         put_json(answer)
+    if wanted == answer["status"] == "stopped" and not answer["activeJob"]:
+        tell.line(f"{name} is not served.")
+        return 0
     if not follow_it:
         tell.line(f"{name}: {answer['step'] or answer['status']}. `doce versions {name}` shows how it goes on.")
         return 0
@@ -116,6 +119,7 @@ def _deployed(doce: Doce, action: str, answer: dict[str, Any], *, follow_it: boo
             if as_json:
                 put_json(event.envelope())
             said = event.payload
+            tell.busy(said.get("step"))
             if said["status"] == "failed":
                 tell.line(f"✗ {said.get('error')}", "red")
                 return 1

@@ -42,6 +42,7 @@ class Engine:
                 with answering():
                     self._knock()
                     self._client = docker.DockerClient(base_url=self._host, version="auto", timeout=TIMEOUT_S)
+                    self._mount(self._client)
             return self._client
 
     def ping(self) -> None:
@@ -55,6 +56,12 @@ class Engine:
             with socket.socket(socket.AF_UNIX) as door:
                 door.settimeout(TIMEOUT_S)
                 door.connect(self._host.removeprefix("unix://"))
+
+    def _mount(self, client: docker.DockerClient) -> None:
+        if self._host.startswith("unix://"):
+            from doce.docker.transport import Adapter
+
+            client.api.mount("http+docker://", Adapter(self._host.replace("unix://", "http+unix://"), TIMEOUT_S))
 
     def bridge_address(self) -> str:
         """This machine's address on the engine's default bridge: what containers reach as ``host-gateway``."""

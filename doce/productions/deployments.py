@@ -167,6 +167,9 @@ class Productions:
 
     def stop(self, project: ProjectView, user_id: str) -> ProductionView:
         """Serve nothing any more; versions and the port stay."""
+        now = self.view(project.id)
+        if now.status is ProductionStatus.STOPPED and now.active_job is None:
+            return now
         with database.atomic():
             for job in jobs.active(project.id):
                 if job.type in PIPELINE:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import shutil
 import subprocess
@@ -28,8 +27,6 @@ from .private import PrivateEngine
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.system,
-    # docker-py leaves the socket of a refused connection to the garbage collector.
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 BARE = Image("test-bare", "doce/test-bare", BASE)
@@ -44,8 +41,6 @@ def private() -> Iterator[PrivateEngine]:
     engine.start()
     yield engine
     engine.remove()
-    # Here, where those warnings are ignored, and not in whatever comes next.
-    gc.collect()
 
 
 class Scene:

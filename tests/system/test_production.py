@@ -98,7 +98,7 @@ class Visitors:
 @pytest.fixture(scope="module", params=["nginx", "own", "docker"])
 def home(request: pytest.FixtureRequest, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("production")
-    settings = {"DOCE_DRAIN_S": "1", "DOCE_READY_TIMEOUT_S": "30"}
+    settings = {"DOCE_DRAIN_S": "1", "DOCE_HEALTHY_TIMEOUT_S": "30"}
     made_by = house
     if request.param == "docker":
         request.getfixturevalue("images")
@@ -279,6 +279,9 @@ def test_taken_off_and_put_back_at_the_same_address(home: House, site: str) -> N
     stop(home, site)
     with pytest.raises(httpx.ConnectError):
         httpx.get(before["url"], trust_env=False)
+    again = home.doce.request("POST", PATH.format(site) + "/stop")
+    assert (again["status"], again["activeJob"]) == ("stopped", None), "there is nothing to do"
+    assert "is not served" in home.command("production", "stop", site, "--follow").stdout
     after = deploy(home, site)
     assert (after["status"], after["url"]) == ("running", before["url"])
 

@@ -40,8 +40,11 @@ logger = logging.getLogger(__name__)
 FIRST_LOOK_MS, LAST_LOOK_MS = 100, 1000
 #: How long a rollback waits for an answer in its first look, ms: the files are there, so is mostly the server.
 AT_ONCE_MS = 1500
-#: Lines of a build's output that a failure repeats.
-TOLD_LINES = 12
+#: Last lines of a build's output that are kept to say why it failed, how many of them are shown, and what those say.
+KEPT_LINES, SHOWN_LINES = 60, 6
+TROUBLE = ("error", "cannot", "failed", "not found", "denied", "fatal")
+#: What frames the lines of a program's complaint.
+BORDER = " \t│╭╰╮╯─┬┴·"
 
 
 class Production:
@@ -102,7 +105,7 @@ class Production:
         if state.state == "running":
             if self.work.clock.now_ms() - began > self.work.settings.build_timeout_s * 1000:
                 raise Permanent(
-                    f"The build did not end within {self.work.settings.build_timeout_s:.0f} s and was ended. {_last(lines)}".strip()
+                    f"The build did not end within {self.work.settings.build_timeout_s:.0f} s and was ended. {telling(lines)}".strip()
                 )
             context.throw_if_cancel_requested()
             context.reschedule(max(FIRST_LOOK_MS, min(LAST_LOOK_MS, (self.work.clock.now_ms() - began) // 10)))
@@ -111,7 +114,7 @@ class Production:
             self.work.runtime.down(project.id, {BUILD})
             context.reschedule(FIRST_LOOK_MS)
         if state.exit_code:
-            raise Permanent(f"The build failed with exit code {state.exit_code}. What is live stays so. {_last(lines)}".strip())
+            raise Permanent(f"The build failed with exit code {state.exit_code}. What is live stays so. {telling(lines)}".strip())
         (folder / "built").touch()
 
     def _tell_lines(self, context: JobContext, project: ProjectView, folder: Path) -> list[str]:
@@ -124,7 +127,7 @@ class Production:
             fresh = [line.partition(f" {BUILD} | ")[2] for line in chunk.text.splitlines() if line.startswith(f"[app] {BUILD} | ")]
             for line in fresh:
                 context.log(line)
-            last, offset = [*last, *fresh][-TOLD_LINES:], chunk.next_offset
+            last, offset = [*last, *fresh][-KEPT_LINES:], chunk.next_offset
             told.write_text("\n".join(last))
             mark.write_text(str(offset))
         return last
@@ -238,7 +241,7 @@ class Production:
                 # A later one took over while this one's predecessor was let go: that is its work now.
                 with context.finishing():
                     return
-            elapsed, limit_s = self.work.clock.now_ms() - payload.started_at, self.work.settings.ready_timeout_s
+            elapsed, limit_s = self.work.clock.now_ms() - payload.started_at, self.work.settings.healthy_timeout_s
             reason = self._look(project, hash)
             if reason:
                 if elapsed > limit_s * 1000:
@@ -380,6 +383,9 @@ def _every(count: int, call: Callable[[], None]) -> Callable[[], None]:
     return sometimes
 
 
-def _last(lines: list[str]) -> str:
-    telling = [line for line in lines if any(word in line.lower() for word in ("error", "cannot", "failed", "not found"))] or lines
-    return f"Its log says: {telling[-1].strip(' │╭╰╮╯─')[:300]}" if telling else ""
+def telling(lines: list[str]) -> str:
+    """The lines of a build's output that say what went wrong: from the first that speaks of an error, else the last."""
+    plain = [line.strip(BORDER) for line in lines if any(character.isalnum() for character in line)]
+    first = next((at for at, line in enumerate(plain) if any(word in line.lower() for word in TROUBLE)), None)
+    chosen = plain[-SHOWN_LINES // 2 :] if first is None else plain[first : first + SHOWN_LINES]
+    return "\n".join(["Its log says:", *[line[:300] for line in chosen]]) if chosen else ""
