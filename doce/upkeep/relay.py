@@ -25,6 +25,7 @@ from doce.events.vocabulary import (
     parse,
 )
 from doce.events.writer import EventWriter, Pending
+from doce.opencode.answers import ABORTED, error_of
 from doce.opencode.client import OpenCode
 from doce.opencode.normalize import normalize
 from doce.opencode.resync import Logged, Snapshot, from_log, resync
@@ -36,7 +37,7 @@ from doce.projects.requests import answering
 from doce.projects.stack import Stacks
 from doce.projects.status import PromptState
 from doce.projects.store import ProjectStore
-from doce.projects.views import ProjectView
+from doce.projects.views import ProjectView, PromptView
 from doce.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ _STATES = {
     "failed": PromptState.FAILED,
     "interrupted": PromptState.INTERRUPTED,
 }
+REFUSED_HINT = "Change the prompt or what is attached to it, and send it again."
 RESUME_HINT = "What it did so far is kept. Say `go on` to continue."
 
 
@@ -79,6 +81,7 @@ class Relay:
         self._ended: set[str] = set()
         self._state = State()
         self._unheard: asyncio.Task[None] | None = None
+        self._refusal: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Follow the stream; reconnects by itself. Ends only when cancelled."""
@@ -90,12 +93,18 @@ class Relay:
                 else:
                     await self._take(item)
         finally:
-            if self._unheard:
-                self._unheard.cancel()
+            for task in (self._unheard, self._refusal):
+                if task:
+                    task.cancel()
 
     async def _take(self, event: Mapping[str, Any]) -> None:
         kind = event.get("type")
-        self._put(normalize(self._state, event))
+        told = normalize(self._state, event)
+        refused = await asyncio.to_thread(self._refused, event) if kind == "session.error" else None
+        if refused:
+            self._refusal = asyncio.create_task(self._end_refused(*refused))
+        else:
+            self._put(told)
         if kind in _TELLING:
             await self._settle()
             if kind == "session.status" and event.get("properties", {}).get("status", {}).get("type") != "idle":
@@ -106,6 +115,25 @@ class Relay:
         elif kind == "server.heartbeat":
             await self._settle()
             await asyncio.to_thread(self._settle_lost)
+
+    def _refused(self, event: Mapping[str, Any]) -> tuple[PromptView, str] | None:
+        """The prompt that an error is about when the agent took it and could not read it (a broken picture, say), and the error.
+
+        No message of it will ever come, and what OpenCode calls the session's last one is another's.
+        """
+        prompt = self._desk.prompts.active(self._project.id)
+        if prompt is None or prompt.message_id in self._state.turns:
+            return None
+        properties = event.get("properties", {})
+        if properties.get("sessionID") != prompt.session_id or not isinstance(properties.get("error"), dict):
+            return None
+        name, message = error_of(properties["error"])
+        return None if name == ABORTED else (prompt, message)
+
+    async def _end_refused(self, prompt: PromptView, message: str) -> None:
+        await asyncio.sleep(UNHEARD_S)
+        if prompt.message_id not in self._state.turns:
+            await asyncio.to_thread(self._desk.prompts.end, prompt.id, PromptState.FAILED, reason=message, hint=REFUSED_HINT)
 
     async def _end_unheard(self) -> None:
         """A stop so early that the agent never began to answer: it rests, and nothing else would tell the end of this prompt."""

@@ -17,9 +17,15 @@ export class Tabs {
       visible[next].focus();
       visible[next].click();
     });
-    const wanted = location.hash.slice(1);
     const small = matchMedia("(max-width: 860px)").matches;
-    this.show(this.tabs.some((tab) => tab.getAttribute("aria-controls") === wanted) ? wanted : small ? "chat" : "preview");
+    this.show(this.asked() || (small ? "chat" : "preview"));
+    addEventListener("hashchange", () => { const asked = this.asked(); if (asked) this.show(asked); });
+  }
+
+  /** The tab that the address names, if it is one. */
+  asked() {
+    const wanted = location.hash.slice(1);
+    return this.tabs.some((tab) => tab.getAttribute("aria-controls") === wanted) ? wanted : "";
   }
 
   show(id, chosen = false) {
