@@ -339,7 +339,7 @@ def _rounds(parts: Parts, disk: DiskWatch) -> list[Rounds]:
     reaper = Reaper(settings, work.clock, store=work.store, requests=parts.services.requests)
     return [
         rounds("reaper", reaper.look, settings.reap_s), rounds("disk watch", disk.look, settings.disk_s),
-        rounds("sessions", parts.services.sessions.sweep, HOUR_S),
+        rounds("sessions", parts.services.sessions.sweep, HOUR_S), rounds("chats", parts.services.chats.claims.sweep, HOUR_S),
     ]  # fmt: skip
 
 

@@ -121,6 +121,9 @@ class Settings(BaseModel):
     slack_client_id: str | None = Field(None, description="Slack: client id, for installing the app in several workspaces.")
     slack_client_secret: SecretStr | None = Field(None, description="Slack: client secret, for installing the app in several workspaces.")
     slack_api_url: str = Field("https://slack.com/api/", description="Slack: address of its API.")
+    slack_roll_s: float = Field(
+        240, gt=0, description="Slack: seconds after which a streamed message goes on in a new one; Slack ends them after five minutes."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least important log line that is written.")
     fault: str | None = Field(None, description="Tests only: the fault points to trip, as name=action; see doce.testing.faults.")
 

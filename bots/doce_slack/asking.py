@@ -45,7 +45,7 @@ def asked(request: Request, project_id: str, asker: str) -> tuple[str, list[Bloc
         chosen = [blocks.button(option.label, f"choose{number}", f"{value}:{number}") for number, option in options]
     else:
         chosen = [blocks.button("Answer…", "other", value, style="primary")]
-    if simple and options:
+    if simple and 0 < len(options) <= BUTTONS:
         chosen.append(blocks.button("Other…", "other", value))
     chosen.append(blocks.button("Skip", "skip", value, style="danger"))
     described = "\n".join(f"• *{escaped(option.label)}* {escaped(option.description)}" for _, option in options if option.description)

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 #: Ask Slack for a smaller copy of an image that is larger than what may be attached.
 THUMBS = ("thumb_1024", "thumb_960", "thumb_720", "thumb_480", "thumb_360")
+#: Answers that another try does not change.
+GONE = (400, 401, 403, 404, 410)
 
 
 @dataclass
@@ -70,6 +72,8 @@ async def _download(workspace: Workspace, url: str) -> tuple[bytes, str]:
     headers = {"Authorization": f"Bearer {workspace.client.token}"}
     try:
         async with workspace.session.get(url, headers=headers) as answer:
+            if answer.status in GONE:
+                raise BadRequest(f"Slack does not give it out (status {answer.status}).")
             if answer.status >= 400:
                 raise Lost(f"Slack did not give out a file (status {answer.status}).")
             data = await answer.content.read(MAX_IMAGE + 1)

@@ -25,6 +25,9 @@ REPEATABLE = FORMS | {
     "chat.update", "chat.stopStream", "reactions.add", "reactions.remove", "views.publish", "views.update", "agents.sessions.setStatus",
     "assistant.threads.setStatus", "conversations.open",
 }  # fmt: skip
+#: Answers that say that Slack itself is in trouble: what was asked may have been done all the same.
+TROUBLE = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org", "server_error"})
+LIMITED = ("ratelimited", "rate_limited")
 TRIES = 3
 TIMEOUT_S = 15
 
@@ -65,13 +68,14 @@ class Calls:
             except SlackApiError as error:
                 response: Any = error.response
                 status, headers = getattr(response, "status_code", 200), getattr(response, "headers", {})
-                if status == 429:
+                data = response.data if isinstance(getattr(response, "data", None), dict) else {}
+                code = str(data.get("error", "unknown"))
+                if status == 429 or code in LIMITED:
                     self.pace.refused(team, method, channel, _retry_after(headers))
                     continue
-                data = response.data if isinstance(getattr(response, "data", None), dict) else {}
-                if status < 500 and data:
-                    raise Refused(method, str(data.get("error", "unknown")), data) from None
-                cause = f"status {status}"
+                if status < 500 and data and code not in TROUBLE:
+                    raise Refused(method, code, data) from None
+                cause = code if data else f"status {status}"
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 cause = type(error).__name__
             lost += 1

@@ -48,6 +48,7 @@ class Clicks:
                 await self._known[name](claim, asker, person, value)
             else:
                 raise NotFound("This button means nothing any more.", hint="It is from an older message; use the newest one.")
+            await self._talk.seen(person, value.partition(":")[0], asker)
         except Lost:
             raise
         except DoceError as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from doce.actions import words
@@ -15,15 +17,17 @@ from doce.actions.services import Services
 from doce.auth.users import Person
 from doce.chats.claims import Claim
 from doce.chats.threads import Thread
-from doce.errors import BadRequest, Conflict, DoceError, NotFound
+from doce.errors import BadRequest, Conflict, DoceError, Forbidden, NotFound
 from doce.events import log
-from doce.events.vocabulary import QuestionRequested
+from doce.events.vocabulary import QuestionRequested, QuestionResolved
 from doce.projects.status import PromptState
 from doce.projects.views import ProjectView, PromptView
+from doce.testing import faults
 from doce_slack import blocks, heard, saying
 from doce_slack.attachments import Taken, fetch
 from doce_slack.blocks import Block
 from doce_slack.calls import Lost
+from doce_slack.intake import NotYet
 from doce_slack.people import NotLinked, People
 from doce_slack.replies import Asker, quoted
 from doce_slack.teller import Teller
@@ -59,15 +63,18 @@ class Conversation:
         thread = await self.do(self.services.chats.threads.at, KIND, claim.team, claim.channel, root or ts)
         asker = Asker(workspace, claim.channel, user, root)
         if user == workspace.bot_user or (thread is None and not mentioned and not direct):
-            await self.settle(claim, "not for doce")
+            if thread is None and root and event.get("parent_user_id") == workspace.bot_user:
+                await self._lost_thread(claim, asker)
+            else:
+                await self.settle(claim, "not for doce")
             return
         try:
-            person, rules = await self.people.acting(claim.team, user, claim.channel)
-            if thread is not None and thread.closed_at is not None:
-                raise NotFound("This thread's project is gone.", hint="Mention me in the channel to begin a new one.")
-            if thread is not None and not mentioned and (rules.mention or thread.muted) and not _unmutes(text):
+            if thread is not None and not mentioned and await self._overhears(claim, thread, text):
                 await self.settle(claim, "not mentioned")
                 return
+            person, rules = await self.people.acting(claim.team, user, claim.channel)
+            if thread is not None and thread.closed_at is not None:
+                raise _gone()
             spoken = heard.spoken(text, bot_user=workspace.bot_user, names=await self._names(workspace, text))
             if thread is not None:
                 await self._in_thread(claim, asker, person, thread, spoken, event)
@@ -76,13 +83,29 @@ class Conversation:
         except DoceError as error:
             await self._refuse(claim, asker, error, text, mentioned or direct)
 
+    async def _overhears(self, claim: Claim, thread: Thread, text: str) -> bool:
+        """What is said there without a mention is not for doce."""
+        rules = await self.do(self.services.chats.channels.rules, KIND, claim.team, claim.channel)
+        return (rules.mention or thread.muted) and not _unmutes(text)
+
+    async def _lost_thread(self, claim: Claim, asker: Asker) -> None:
+        """An answer to a message of doce's that hangs on no thread that is known: that thread's project is gone, or the thread is
+        just being written down."""
+        if await self.do(self.services.chats.threads.unplaced, KIND, claim.team, claim.channel):
+            raise NotYet("a thread in this channel is being posted")
+        if await self.settle(claim, "gone") and not self.people.told_before(claim.team, asker.user, f"{asker.channel}:{asker.root}"):
+            await asker.error(_gone())
+
     async def _refuse(self, claim: Claim, asker: Asker, error: DoceError, text: str, addressed: bool) -> None:
         """Told to the one who can act; their words are given back to them."""
         if isinstance(error, Lost):
             raise error
         if not await self.settle(claim, error.code):
             return
-        if isinstance(error, NotLinked) and not addressed and self.people.told_before(asker.workspace.team, asker.user):
+        # Among people who talk with each other, the same is said once in a while.
+        about = error.code if isinstance(error, NotLinked) else f"{error.code}:{asker.channel}:{asker.root}"
+        once = isinstance(error, NotLinked | Forbidden | NotFound) and not addressed
+        if once and self.people.told_before(asker.workspace.team, asker.user, about):
             return
         await asker.error(error, [blocks.context(quoted(text))] if text.strip() else None)
 
@@ -105,6 +128,13 @@ class Conversation:
             await self.ask(claim, asker, person, thread, said.rest, event, now=said.word == "now")
         else:
             await self.command(claim, asker, person, thread.project_id, said)
+        await self.seen(person, thread.project_id, asker)
+
+    async def seen(self, person: Person, project_id: str, asker: Asker) -> None:
+        """Somebody who speaks or clicks in a thread watches its project."""
+        viewer = f"slack:{asker.workspace.team}:{asker.user}"
+        with contextlib.suppress(DoceError):
+            await self.do(self._act, person, "presence.touch", project=project_id, viewer_id=viewer, door="slack")
 
     async def command(self, claim: Claim, asker: Asker, person: Person, project_id: str, said: saying.Saying) -> None:
         """A word that is an action of the project; what it comes to shows in the thread, or is told to who asked."""
@@ -148,8 +178,7 @@ class Conversation:
         taken = await fetch(asker.workspace, event.get("files") or [])
         if await self._answers_question(claim, person, thread, text, taken):
             return
-        if asker.user != thread.external_user:
-            text = f"{await self.people.name(asker.workspace, asker.user)}: {text}" if text else text
+        text = await self._signed(asker, thread, text)
         made: list[PromptView] = []
 
         def do() -> None:
@@ -166,6 +195,12 @@ class Conversation:
         elif await self.do(self._waits, made[0]):
             await self._queued(asker, made[0])
         await self._tell_skipped(asker, taken)
+
+    async def _signed(self, asker: Asker, thread: Thread, text: str) -> str:
+        """With the name of who says it, unless that is who began the thread."""
+        if asker.user == thread.external_user or not text:
+            return text
+        return f"{await self.people.name(asker.workspace, asker.user)}: {text}"
 
     def _waits(self, prompt: PromptView) -> bool:
         return (
@@ -189,6 +224,9 @@ class Conversation:
 
     async def _answers_question(self, claim: Claim, person: Person, thread: Thread, text: str, taken: Taken) -> bool:
         """A plain reply answers the one question that waits."""
+        if claim.attempts and await self.do(self._answered, claim, person, thread.project_id, text):
+            await self.settle(claim, "answer")
+            return True
         waiting = await self.do(self.services.requests.pending, thread.project_id)
         if not text or taken.attached or len(waiting) != 1 or not isinstance(waiting[0], QuestionRequested):
             return False
@@ -201,8 +239,15 @@ class Conversation:
             await self.do(self._act, person, "questions.answer", **given)
         except Conflict:
             return False
+        faults.point("slack.acted")
         await self.settle(claim, "answer")
         return True
+
+    def _answered(self, claim: Claim, person: Person, project_id: str, text: str) -> bool:
+        """This was an answer before doce died: the agent has it."""
+        told = log.of_types(project_id, (QuestionResolved.type,))
+        found = [QuestionResolved.model_validate(one.payload) for one in told if one.at >= claim.at]
+        return any(one.by == person.id and one.answers == [[text]] for one in found)
 
     async def _tell_skipped(self, asker: Asker, taken: Taken) -> None:
         if taken.skipped:
@@ -328,27 +373,38 @@ class Conversation:
     # Edits, reactions, Slack's own stop
 
     async def edited(self, claim: Claim, workspace: Workspace) -> None:
-        """A person changed a message: if its prompt still waits, that changes."""
-        message = claim.payload["event"]["message"]
-        await self._change(claim, workspace, message, str(message.get("user") or ""), str(message.get("text") or ""))
+        """A person changed a message: if its prompt still waits, that changes; a mention that was added counts as one."""
+        event = claim.payload["event"]
+        message, before = event["message"], event.get("previous_message") or {}
+        user, text = str(message.get("user") or ""), str(message.get("text") or "")
+        if heard.removed(event):
+            await self._change(claim, workspace, {**before, "ts": message.get("ts")}, str(before.get("user") or ""), None)
+        elif await self._change(claim, workspace, message, user, text):
+            return
+        elif heard.mentions(text, workspace.bot_user) and not heard.mentions(str(before.get("text") or ""), workspace.bot_user):
+            said = {**message, "type": "app_mention", "channel": claim.channel, "channel_type": event.get("channel_type")}
+            await self.message(replace(claim, payload={**claim.payload, "event": said}), workspace)
+        else:
+            await self.settle(claim, "not for doce")
 
     async def deleted(self, claim: Claim, workspace: Workspace) -> None:
         """A person took a message back: if its prompt still waits, it is taken out of the queue."""
         event = claim.payload["event"]
         gone = event.get("previous_message") or {}
-        await self._change(claim, workspace, {**gone, "ts": event.get("deleted_ts")}, str(gone.get("user") or ""), None)
+        if not await self._change(claim, workspace, {**gone, "ts": event.get("deleted_ts")}, str(gone.get("user") or ""), None):
+            await self.settle(claim, "not for doce")
 
-    async def _change(self, claim: Claim, workspace: Workspace, message: dict[str, Any], user: str, text: str | None) -> None:
+    async def _change(self, claim: Claim, workspace: Workspace, message: dict[str, Any], user: str, text: str | None) -> bool:
+        """False when the message is no prompt of anybody's; else it is settled."""
         root = str(message.get("thread_ts") or message.get("ts"))
         thread = await self.do(self.services.chats.threads.at, KIND, claim.team, claim.channel, root)
         prompt_id = await self.do(self.services.chats.threads.prompt_of, thread.id, str(message.get("ts"))) if thread else None
         if thread is None or prompt_id is None:
-            await self.settle(claim, "not for doce")
-            return
+            return False
         asker = Asker(workspace, claim.channel, user, root)
         try:
             person, _ = await self.people.acting(claim.team, user, claim.channel)
-            spoken = None if text is None else heard.spoken(text, bot_user=workspace.bot_user, names=await self._names(workspace, text))
+            spoken = None if text is None else await self._respoken(asker, thread, message, text)
 
             def do() -> None:
                 if spoken is None:
@@ -359,10 +415,25 @@ class Conversation:
 
             await self.settle(claim, "changed", do)
         except DoceError as error:
+            if isinstance(error, Lost):
+                raise
             # The agent has it already: what was changed is another message's matter.
             await self.settle(claim, error.code)
             if text is not None:
                 await asker.error(error)
+        return True
+
+    async def _respoken(self, asker: Asker, thread: Thread, message: dict[str, Any], text: str) -> str | None:
+        """The prompt of a message that says something else now; None when it is not for doce any more."""
+        spoken = heard.spoken(text, bot_user=asker.workspace.bot_user, names=await self._names(asker.workspace, text))
+        if message.get("thread_ts") in (None, message.get("ts")):
+            # It began the thread: its first word may have been a command's.
+            first, rest = words.first_word(spoken)
+            return rest if first.lower() in ("new", "create") and rest else spoken
+        said = saying.understood(spoken)
+        if said.word == "aside":
+            return None
+        return await self._signed(asker, thread, said.rest if said.word in ("prompt", "now") else spoken)
 
     async def stopped(self, claim: Claim, workspace: Workspace) -> None:
         """Somebody pressed Slack's own stop button."""
@@ -407,15 +478,22 @@ class Conversation:
     def _settle(self, claim: Claim, outcome: str, work: Callable[[], object] | None, outside: bool) -> bool:
         if outside and work is not None:
             work()
+            faults.point("slack.acted")
             work = None
         with self.services.chats.claims.settling(claim, outcome) as mine:
             if mine and work is not None:
                 work()
-            return mine
+            faults.point("slack.settle")
+        faults.point("slack.settled")
+        return mine
 
     def _act(self, person: Person, name: str, **given: Any) -> Any:
         chosen = ACTIONS[name]
         return perform(chosen, self.services, person, chosen.input(**given))
+
+
+def _gone() -> NotFound:
+    return NotFound("This thread's project is gone.", hint="Mention me in the channel to begin a new one.")
 
 
 def _unmutes(text: str) -> bool:

@@ -8,10 +8,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from slack_bolt import BoltResponse
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.adapter.starlette.async_handler import AsyncSlackRequestHandler
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.error import BoltUnhandledRequestError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -26,6 +28,7 @@ from doce_slack.conversation import Conversation
 from doce_slack.intake import Intake
 from doce_slack.pace import Pace
 from doce_slack.people import People
+from doce_slack.replies import Asker
 from doce_slack.teller import Teller
 from doce_slack.workspaces import Do, Workspaces
 
@@ -50,7 +53,7 @@ class SlackDoor:
         self.teller = Teller(services, self.workspaces, do)
         self.conversation = Conversation(services, self.workspaces, self.people, self.teller, do)
         self._commands, self._clicks = Commands(self.conversation), Clicks(self.conversation)
-        self.intake = Intake(services.chats.claims, do, self._handle, self._check)
+        self.intake = Intake(services.chats.claims, do, self._handle, self._check, gave_up=self._gave_up)
         self.app = self._bolt()
         self._http = AsyncSlackRequestHandler(self.app)
         self._tasks: list[asyncio.Task[None]] = []
@@ -68,11 +71,20 @@ class SlackDoor:
         async def claim(body: dict[str, Any], next: Callable[[], Awaitable[Any]]) -> Any:
             return await self.intake.claim(body, next)
 
+        # What nobody listens to (a link that was opened, a message of doce's own that changed) is acknowledged all the same:
+        # Slack delivers again what is not, and in the end stops delivering.
+        async def fine(error: Exception) -> BoltResponse:
+            if isinstance(error, BoltUnhandledRequestError):
+                return BoltResponse(status=200, body="")
+            logger.error("a request of Slack's could not be answered", exc_info=error)
+            return BoltResponse(status=500, body="")
+
         app = AsyncApp(
             signing_secret=secret.get_secret_value() if secret else "unused", request_verification_enabled=secret is not None,
-            authorize=authorize, client=self.workspaces.client(None),
+            authorize=authorize, client=self.workspaces.client(None), raise_error_for_unhandled_request=True,
         )  # fmt: skip
         app.middleware(claim)
+        app.error(fine)
         return app
 
     async def _authorize(self, team_id: str | None, enterprise_id: str | None) -> AuthorizeResult:
@@ -86,6 +98,21 @@ class SlackDoor:
 
     async def _check(self, body: dict[str, Any]) -> dict[str, str]:
         return {}
+
+    async def _gave_up(self, claim: Claim) -> None:
+        """Whoever asked hears that it was given up, and the log has the same reference."""
+        body = claim.payload
+        event = body.get("event") or {}
+        user = event.get("user") or (event.get("message") or {}).get("user") or body.get("user_id") or (body.get("user") or {}).get("id")
+        workspace = await self.workspaces.of(claim.team)
+        if workspace is None or not user or not claim.channel:
+            return
+        container = body.get("container") or {}
+        asker = Asker(workspace, claim.channel, str(user), event.get("thread_ts") or container.get("thread_ts"), body.get("response_url"))
+        logger.error("somebody was told that it did not work out (ref claim %s)", claim.id)
+        await asker.tell(
+            f"Something broke on my side (ref `{claim.id}`), and what you asked was not done. Your files are safe; ask again, please."
+        )
 
     async def _handle(self, claim: Claim) -> None:
         workspace = await self.workspaces.of(claim.team)

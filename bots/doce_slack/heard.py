@@ -50,13 +50,13 @@ def arrived(body: dict[str, Any]) -> Arrived | None:
 
 
 def _event(body: dict[str, Any]) -> Arrived | None:
-    event, team = body["event"], str(body.get("team_id", ""))
+    event, team = body.get("event") or {}, str(body.get("team_id", ""))
     kind, channel = event.get("type"), str(event.get("channel") or "")
     if kind in ("message", "app_mention"):
         return _message(body, event, team, channel)
     if kind == "reaction_added" and (event.get("item") or {}).get("type") == "message":
         item = event["item"]
-        key = f"reaction:{item['ts']}:{event['user']}:{event['reaction']}:{event.get('event_ts')}"
+        key = f"reaction:{item['ts']}:{event.get('user')}:{event.get('reaction')}:{event.get('event_ts')}"
         return Arrived(team, item["channel"], key, f"{team}:{item['channel']}:{item['ts']}", _place(event.get("event_ts")), body)
     if kind == "agent_session_stopped":
         thread = str(event.get("thread_ts") or "")
@@ -69,7 +69,7 @@ def _message(body: dict[str, Any], event: dict[str, Any], team: str, channel: st
     subtype = event.get("subtype")
     if subtype == "message_changed":
         now, before = event.get("message") or {}, event.get("previous_message") or {}
-        if now.get("bot_id") or now.get("text") == before.get("text"):
+        if now.get("bot_id") or (now.get("text") == before.get("text") and not removed(event)):
             return None  # an unfurl of Slack's own
         at = (now.get("edited") or {}).get("ts") or event.get("event_ts")
         return Arrived(team, channel, f"edit:{now.get('ts')}:{at}", _lane(team, channel, now), _place(event.get("event_ts")), body)
@@ -85,7 +85,14 @@ def _message(body: dict[str, Any], event: dict[str, Any], team: str, channel: st
     return Arrived(team, channel, ts, _lane(team, channel, event), _place(ts), body, fuller=bool(event.get("files")))
 
 
+def removed(event: dict[str, Any]) -> bool:
+    """A message with answers leaves a stone where it was: that is a change, too."""
+    return (event.get("message") or {}).get("subtype") == "tombstone"
+
+
 def _click(body: dict[str, Any], team: str) -> Arrived | None:
+    if not body.get("actions"):
+        return None
     name, _ = action(body)
     if name in OPENERS or name in LINKS:
         return None
@@ -133,4 +140,5 @@ def spoken(text: str, *, bot_user: str, names: dict[str, str] | None = None) -> 
 
 
 def mentions(text: str, bot_user: str) -> bool:
-    return f"<@{bot_user}" in text
+    """Whether it names doce, anywhere."""
+    return re.search(rf"<@{re.escape(bot_user)}[|>]", text) is not None

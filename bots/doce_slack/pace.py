@@ -1,7 +1,9 @@
 """Slack's limits, kept before they are met: every call waits for its turn.
 
 Each method has so many calls a minute in a workspace, and a channel takes one post a second. A bucket holds a fifth of a minute's
-calls and refills with the rest over the minute, so that no stretch of 60 s, wherever it begins, has more than Slack allows.
+calls and refills with the rest over the minute, so that no stretch of 60 s, wherever it begins, has more than Slack allows, less
+one: calls take more or less long to get there. A bucket begins with one call in it: nobody knows what a doce that was killed a
+moment ago has called.
 """
 
 from __future__ import annotations
@@ -86,8 +88,8 @@ class Pace:
             else:
                 minute = TIERS[METHODS.get(key[1], 3)] * self._factor
                 capacity = max(1.0, minute * BURST)
-                rate = max(minute - capacity, 0.5) / 60
-            self._buckets[key] = Bucket(capacity, rate, capacity, self._monotonic())
+                rate = max(minute - capacity - 1, 0.5) / 60
+            self._buckets[key] = Bucket(capacity, rate, 1.0, self._monotonic())
         return self._buckets[key]
 
     async def _wait(self, bucket: Bucket, urgent: bool) -> None:

@@ -14,7 +14,7 @@ from doce_slack.workspaces import KIND, Do, Workspace
 
 #: How long a name is believed, seconds, and how many are kept.
 NAME_S, NAMES = 3600.0, 1000
-#: Somebody who is not linked is told so once in so many seconds.
+#: What somebody did not ask for is told them once in so many seconds.
 TOLD_S = 600.0
 
 
@@ -28,7 +28,7 @@ class People:
     def __init__(self, services: Services, do: Do) -> None:
         self._services, self._do = services, do
         self._names: OrderedDict[tuple[str, str], tuple[float, str]] = OrderedDict()
-        self._told: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._told: OrderedDict[tuple[str, str, str], float] = OrderedDict()
 
     async def who(self, team: str, user: str) -> Person | None:
         found: Person | None = await self._do(self._services.identities.who, KIND, team, user)
@@ -51,13 +51,13 @@ class People:
             "then say here: /doce link CODE"
         )
 
-    def told_before(self, team: str, user: str) -> bool:
-        """Whether they have just been told how to link; now they have."""
+    def told_before(self, team: str, user: str, about: str) -> bool:
+        """Whether they have just been told something; now they have."""
         now = time.monotonic()
-        before = self._told.get((team, user), float("-inf"))
+        before = self._told.get((team, user, about), float("-inf"))
         if now - before < TOLD_S:
             return True
-        self._told[team, user] = now
+        self._told[team, user, about] = now
         while len(self._told) > NAMES:
             self._told.popitem(last=False)
         return False

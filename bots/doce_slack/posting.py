@@ -8,6 +8,7 @@ from typing import Any
 
 from doce.chats.messages import CARD, Message, Messages, Mode
 from doce.chats.threads import Thread
+from doce.testing import faults
 from doce_slack.blocks import Block
 from doce_slack.calls import Lost, Refused
 from doce_slack.text import fitting
@@ -16,6 +17,13 @@ from doce_slack.workspaces import Do, Workspace
 logger = logging.getLogger(__name__)
 
 EVENT = "doce_message"
+#: Slack does not take what is laid out in a message: it is said in plain text instead.
+UNFIT = frozenset({
+    "invalid_blocks", "invalid_blocks_format", "msg_too_long", "msg_blocks_too_long", "invalid_arguments", "invalid_attachments",
+    "no_text", "invalid_metadata_format", "metadata_too_large", "cannot_parse_attachment", "invalid_chunks", "block_mismatch",
+})  # fmt: skip
+#: A message that can be changed no more: somebody deleted it, or the workspace lets nobody edit.
+FIXED = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "message_not_owned_by_app", "cant_edit_message"})
 #: Clocks differ: a message is looked for from so long before it was intended, seconds.
 SKEW_S = 60
 PAGE = 200
@@ -80,19 +88,48 @@ class Place:
         message = await self.intend(about)
         if message.ts is not None:
             return message
-        answer = await self.workspace.call(
-            "chat.postMessage", channel=self.channel, thread_ts=None if about == CARD and self.root is None else self.root,
-            text=fitting(text), blocks=body or None, unfurl_links=False, unfurl_media=False, urgent=urgent,
-            metadata={"event_type": EVENT, "event_payload": {"id": message.id}},
-        )  # fmt: skip
-        return await self.placed(message, answer["ts"], closed=closed)
+        return await self.put(message, text, body, closed=closed, urgent=urgent)
 
-    async def update(self, message: Message, text: str, body: list[Block], *, urgent: bool = False) -> None:
-        """Show something else in it. Raises Refused, Lost."""
-        await self.workspace.call(
-            "chat.update", channel=self.channel, ts=message.ts, text=fitting(text), blocks=body, urgent=urgent,
-            metadata={"event_type": EVENT, "event_payload": {"id": message.id}},
+    async def put(self, message: Message, text: str, body: list[Block], *, closed: bool = False, urgent: bool = True) -> Message:
+        """Post what was written down and is nowhere yet. Raises Refused, Lost."""
+        faults.point("slack.intended")
+        first = message.about == CARD and self.root is None
+        answer = await self._say(
+            "chat.postMessage", message, text, body, thread_ts=None if first else self.root, unfurl_links=False, unfurl_media=False,
+            urgent=urgent,
         )  # fmt: skip
+        faults.point("slack.called")
+        found = await self.placed(message, answer["ts"], closed=closed)
+        faults.point("slack.placed")
+        return found
+
+    async def update(self, message: Message, text: str, body: list[Block], *, urgent: bool = False, paced: bool = False) -> bool:
+        """Show something else in it. False when it can be changed no more. Raises Refused, Lost."""
+        try:
+            await self._say("chat.update", message, text, body, ts=message.ts, urgent=urgent, paced=paced)
+        except Refused as error:
+            if error.code not in FIXED:
+                raise
+            logger.warning("a message can be changed no more: %s", error, extra={"thread": self.thread.id, "about": message.about})
+            return False
+        return True
+
+    async def _say(self, method: str, message: Message, text: str, body: list[Block], **arguments: Any) -> dict[str, Any]:
+        """With what is laid out, or without, when Slack does not take that."""
+        metadata = {"event_type": EVENT, "event_payload": {"id": message.id}}
+        said = {"channel": self.channel, "text": fitting(text) or "…", "metadata": metadata, **arguments}
+        try:
+            return await self.workspace.call(method, blocks=body or None, **said)
+        except Refused as error:
+            if error.code not in UNFIT or not body:
+                raise
+            logger.error(
+                "Slack does not take what was laid out, plain text is sent: %s",
+                error,
+                extra={"about": message.about, "answer": error.answer},
+            )
+            said.pop("paced", None)
+            return await self.workspace.call(method, blocks=[] if method == "chat.update" else None, **said)
 
     async def find(self, message: Message) -> str | None:
         """Where a message was posted whose answer was lost. Raises Lost."""

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
 
 from doce.actions.services import Services
 from doce.auth import preferences
@@ -23,12 +22,15 @@ from doce.events.log import Event
 from doce.logger import log_context
 from doce.opencode.turn import Turn
 from doce_slack import asking, turns
-from doce_slack.blocks import Block
+from doce_slack.blocks import Block, section
 from doce_slack.calls import Lost, Refused
 from doce_slack.card import card, gone
 from doce_slack.deploys import UNDER_WAY, Deploy
 from doce_slack.files import upload_text
 from doce_slack.posting import Place
+from doce_slack.powers import Powers
+from doce_slack.sessions import Session
+from doce_slack.text import line
 from doce_slack.turn_message import TurnMessage
 from doce_slack.workspaces import KIND, Do, Workspaces
 
@@ -42,8 +44,13 @@ LONG_MS = 60_000
 IDLE_S = 600.0
 #: After a refusal, a lost line or a mistake of ours: 1, 2, 4 … s until the next try.
 MAX_REST_S = 60.0
-#: A thread of which nothing can be told any more.
-HOPELESS = ("channel_not_found", "is_archived", "not_in_channel", "account_inactive", "token_revoked", "invalid_auth", "thread_not_found")
+#: A thread of which nothing can be told any more: its root is gone.
+HOPELESS = ("thread_not_found",)
+#: A place where doce may not speak for now: it may be invited again, its token be made anew. The thread is put aside.
+AWAY = (
+    "channel_not_found", "is_archived", "not_in_channel", "account_inactive", "token_revoked", "token_expired", "invalid_auth",
+    "not_authed", "missing_scope", "restricted_action", "restricted_action_thread_only_channel", "team_access_not_granted",
+)  # fmt: skip
 #: Reactions on the message that asked, by how its turn is.
 EYES = "eyes"
 VERDICTS = {
@@ -56,13 +63,17 @@ class Reporter:
     """Tells one thread. `wake` it when its project has news; `run` ends when nothing is left to tell ever."""
 
     def __init__(
-        self, services: Services, workspaces: Workspaces, thread: Thread, do: Do, *, streams: Callable[[], bool],
-        no_streams: Callable[[str], None], monotonic: Callable[[], float] = time.monotonic,
+        self, services: Services, workspaces: Workspaces, thread: Thread, do: Do, *, powers: Powers,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.services, self.workspaces, self.thread, self._do = services, workspaces, thread, do
-        self._streams, self._no_streams, self._monotonic = streams, no_streams, monotonic
+        self._powers, self._monotonic = powers, monotonic
+        #: Why it ended although there may be more to tell: Slack's word.
+        self.put_aside: str | None = None
         self._woken = asyncio.Event()
         self._seq = thread.cursor
+        #: An earlier doce may have told something of what is read now: what it left is looked at, not taken for granted.
+        self._resumed = thread.root is not None
         self._told = thread.cursor
         self._turns: dict[str, Turn] = {}
         self._shown: dict[str, TurnMessage] = {}
@@ -70,14 +81,22 @@ class Reporter:
         self._open: dict[str, int] = {}
         self._requests: dict[str, tuple[asking.Request, str | None]] = {}
         self._resolved: dict[str, said.PermissionResolved | said.QuestionResolved] = {}
-        self._edited: dict[str, Any] = {}
+        #: prompts with something in their turn that has not been shown
+        self._news: set[str] = set()
         self._deploy: Deploy | None = None
         self._deploys: list[Deploy] = []
+        #: what was shown last of each deploy
+        self._deploys_shown: dict[str, said.ProductionStatus] = {}
         self._deleted = False
         self._card_due, self._card_at, self._deploy_at = True, float("-inf"), float("-inf")
         self._card: tuple[str, list[Block]] | None = None
         self._reacted: dict[str, str] = {}
         self._place: Place | None = None
+        self._session: Session | None = None
+
+    @property
+    def woken(self) -> bool:
+        return self._woken.is_set()
 
     def wake(self) -> None:
         self._woken.set()
@@ -103,6 +122,11 @@ class Reporter:
                         logger.warning("a thread can no longer be told: %s", error, extra={"thread": self.thread.id})
                         await self._do(self.services.chats.threads.close, self.thread.id)
                         return
+                    if error.code in AWAY:
+                        logger.warning("a thread is put aside: %s", error, extra={"thread": self.thread.id})
+                        self.workspaces.forget(self.thread.team)
+                        self.put_aside = error.code
+                        return
                     logger.warning("Slack refused: %s", error, extra={"thread": self.thread.id, "answer": error.answer})
                     rest = min(MAX_REST_S, max(1.0, 2 * rest))
                 except Lost as error:
@@ -120,6 +144,11 @@ class Reporter:
             return False
         self._place = Place(self.thread, workspace, self.services.chats.messages, self._do)
         await self._place.open()
+        powers, team = self._powers, self.thread.team
+        self._session = Session(
+            self._place, there=lambda: powers.has("sessions", team), missing=lambda code: powers.refused("sessions", team, code),
+            monotonic=self._monotonic,
+        )  # fmt: skip
         return True
 
     # One round: read, tell what is due, wait
@@ -129,6 +158,8 @@ class Reporter:
         await self._read()
         if self.place.root is None or self._card_is_due():
             await self._tell_card()
+        # What waits for somebody is asked before more text is sent, but below the message that it belongs to.
+        await self._tell_requests(begun=True)
         await self._tell_turns()
         await self._tell_requests()
         await self._tell_deploys()
@@ -144,7 +175,7 @@ class Reporter:
         pauses += [max(0.05, one.rolls()) for one in self._shown.values() if one.streaming and not one.over]
         if self._card_due:
             pauses.append(max(0.05, self._card_at + CARD_S - self._monotonic()))
-        if any(self._edited.get(one.about) is not one.last for one in self._deploys):
+        if any(self._deploys_shown.get(one.about) is not one.last for one in self._deploys):
             pauses.append(max(0.05, self._deploy_at + DEPLOY_S - self._monotonic()))
         try:
             await asyncio.wait_for(self._woken.wait(), min(pauses, default=IDLE_S))
@@ -168,8 +199,8 @@ class Reporter:
             await self._begin_turn(event)
         for turn in list(self._turns.values()):
             turn.take(event)
-        if event.prompt_id in self._shown or event.type.startswith("chat.prompt."):
-            self._edited[f"turn:{event.prompt_id}"] = event.seq
+        if event.prompt_id in self._shown:
+            self._news.add(event.prompt_id)
         if isinstance(payload, said.PermissionRequested | said.QuestionRequested):
             if self._tells(event.prompt_id):
                 self._requests[payload.request_id] = (payload, event.prompt_id)
@@ -183,8 +214,7 @@ class Reporter:
         if event.type.startswith(("project.", "production.", "chat.prompt.", "chat.permission.", "chat.question.")):
             self._card_due = True
         if isinstance(payload, said.ProjectStatusChanged):
-            for id in self._shown:
-                self._edited[f"turn:{id}"] = event.seq
+            self._news |= set(self._shown)
 
     async def _begin_turn(self, event: Event) -> None:
         """A turn that is told here: it was asked here, or elsewhere and this is the project's first thread."""
@@ -197,14 +227,13 @@ class Reporter:
                 return
         elif asked.thread_id != self.thread.id:
             return
-        known = self.place.last(f"turn:{prompt_id}")
-        if known and known.state == "closed":
-            return
         wishes = await self._do(preferences.of, self.thread.user_id)
         turn = self._turns[prompt_id] = Turn(prompt_id)
         shown = self._shown[prompt_id] = TurnMessage(
             self.place, turn, asker=asked.external_user if asked else self.thread.external_user, verbosity=wishes.verbosity,
-            streams=self._streams, no_streams=self._no_streams, monotonic=self._monotonic,
+            streams=lambda: self._powers.has("streams", self.thread.team),
+            no_streams=lambda code: self._powers.refused("streams", self.thread.team, code), monotonic=self._monotonic,
+            roll_s=self.services.settings.slack_roll_s,
         )  # fmt: skip
         shown.asked = asked
         self._open[f"turn:{prompt_id}"] = event.seq
@@ -243,8 +272,9 @@ class Reporter:
         message = self.place.last(CARD)
         if message is None or message.ts is None:
             await self.place.post(CARD, text, body)
-        else:
-            await self.place.update(message, text, body)
+        elif message.state != "closed" and not await self.place.update(message, text, body):
+            # Somebody removed it: the thread goes on without.
+            await self.place.closed(message)
         self._card, self._card_at = (text, body), self._monotonic()
 
     def _card_now(self) -> tuple[str, list[Block]]:
@@ -258,14 +288,39 @@ class Reporter:
             turn = shown.turn
             if not self._begins(turn) or not self._has_news(shown) or shown.due() > 0:
                 continue
-            seen = self._edited.get(shown.about)
-            await self._around(shown)
-            if turn.state != "removed" or shown.ts:
-                await shown.flush(self._read)
-            if self._edited.get(shown.about) == seen:
-                self._edited.pop(shown.about, None)
-            if shown.over or turn.state == "removed":
+            if turn.state != "removed" or shown.begun:
+                self._news.discard(prompt_id)
+                try:
+                    await self._show(shown)
+                except BaseException:
+                    self._news.add(prompt_id)
+                    raise
+            if turn.over and (shown.over or turn.state == "removed"):
                 await self._end_turn(prompt_id, shown)
+            else:
+                await self._react(shown)
+
+    async def _show(self, shown: TurnMessage) -> None:
+        """Send what is new of a turn, with what its message says beside the log."""
+        turn, session = shown.turn, self._session
+        assert session
+        if turn.over:
+            shown.preview = turn.preview_url or await self._do(self._preview)
+            shown.stopped_by = await self._do(self._stopper, turn.prompt_id) if turn.state == "stopped" else None
+        elif self._waits(turn):
+            await session.is_("suspended")
+        else:
+            await session.is_("processing", title=line(turn.prompt, 200), initiator=self._asker(turn.prompt_id))
+        streamed = shown.streaming
+        await shown.flush(self._read)
+        if shown.over and streamed:
+            session.ended()
+        elif shown.over:
+            await session.is_("active")
+
+    def _waits(self, turn: Turn) -> bool:
+        """The agent waits for somebody's answer."""
+        return any(prompt_id == turn.prompt_id and id not in self._resolved for id, (_, prompt_id) in self._requests.items())
 
     def _begins(self, turn: Turn) -> bool:
         """It is shown from when the agent has it, or its project is set up for it."""
@@ -274,15 +329,7 @@ class Reporter:
         return bool(turn.step) and not any(one.state == "working" for one in self._turns.values())
 
     def _has_news(self, shown: TurnMessage) -> bool:
-        return self._begins(shown.turn) and (shown.about in self._edited or (shown.turn.over and not shown.over) or shown.rolls() <= 0)
-
-    async def _around(self, shown: TurnMessage) -> None:
-        """What a message says beside the log: the preview's address, who stopped it, the mark on the message that asked."""
-        turn = shown.turn
-        if turn.over:
-            shown.preview = turn.preview_url or await self._do(self._preview)
-            shown.stopped_by = await self._do(self._stopper, turn.prompt_id) if turn.state == "stopped" else None
-        await self._react(shown)
+        return self._begins(shown.turn) and (shown.turn.prompt_id in self._news or shown.turn.over or shown.rolls() <= 0)
 
     def _preview(self) -> str | None:
         try:
@@ -299,12 +346,11 @@ class Reporter:
         asked, turn = shown.asked, shown.turn
         if asked is None or asked.ts is None:
             return
-        waits = any(prompt_id == turn.prompt_id and id not in self._resolved for id, (_, prompt_id) in self._requests.items())
-        wanted = VERDICTS.get(turn.state) if turn.over else HAND if waits else EYES
+        wanted = VERDICTS.get(turn.state) if turn.over else HAND if self._waits(turn) else EYES
         if self._reacted.get(asked.ts) == (wanted or ""):
             return
         where = {"channel": self.place.channel, "timestamp": asked.ts}
-        before = {self._reacted[asked.ts]} if asked.ts in self._reacted else {EYES, HAND}
+        before = {self._reacted[asked.ts]} if asked.ts in self._reacted else {EYES, HAND} if self._resumed else set()
         for name in before - {wanted, ""}:
             await self.place.workspace.attempt("reactions.remove", fine=("no_reaction", "message_not_found"), name=name, **where)
         if wanted:
@@ -313,6 +359,7 @@ class Reporter:
 
     async def _end_turn(self, prompt_id: str, shown: TurnMessage) -> None:
         turn = shown.turn
+        await self._react(shown)
         if shown.left_out:
             await upload_text(self.place, f"answer:{prompt_id}", "answer.md", turns.text(turn), "The whole answer")
         wishes = await self._do(preferences.of, self.thread.user_id)
@@ -322,11 +369,15 @@ class Reporter:
             words = {"completed": "done", "stopped": "stopped"}.get(turn.state, "it did not work out, see above")
             await self.place.post(f"notice:{prompt_id}", f"<@{who}> {words}", [_notice(who, turn, words)], closed=True)
         del self._turns[prompt_id], self._shown[prompt_id]
-        self._edited.pop(shown.about, None)
+        self._news.discard(prompt_id)
         self._open.pop(shown.about, None)
 
-    async def _tell_requests(self) -> None:
+    async def _tell_requests(self, *, begun: bool = False) -> None:
+        """`begun`: only those of turns that can be seen."""
         for id, (request, prompt_id) in list(self._requests.items()):
+            shown = self._shown.get(prompt_id or "")
+            if begun and not (shown and shown.begun):
+                continue
             name = asking.about(request)
             resolved = self._resolved.get(id)
             message = self.place.last(name)
@@ -363,7 +414,7 @@ class Reporter:
 
     async def _tell_deploys(self) -> None:
         for deploy in list(self._deploys):
-            if self._edited.get(deploy.about) is deploy.last:
+            if self._deploys_shown.get(deploy.about) is deploy.last:
                 continue
             if not deploy.over and self._monotonic() < self._deploy_at + DEPLOY_S:
                 continue
@@ -375,11 +426,11 @@ class Reporter:
                 message = await self.place.post(deploy.about, text, body)
             else:
                 await self.place.update(message, text, body, urgent=over)
-            self._edited[deploy.about], self._deploy_at = last, self._monotonic()
+            self._deploys_shown[deploy.about], self._deploy_at = last, self._monotonic()
             if over:
                 await self.place.closed(message)
                 self._deploys.remove(deploy)
-                self._edited.pop(deploy.about, None)
+                del self._deploys_shown[deploy.about]
                 self._open.pop(deploy.about, None)
 
     async def _settle(self) -> None:
@@ -391,6 +442,4 @@ class Reporter:
 
 
 def _notice(who: str, turn: Turn, words: str) -> Block:
-    from doce_slack.blocks import section
-
     return section(f"<@{who}> {words} · {turns.ending(turn)}")

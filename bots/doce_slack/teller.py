@@ -12,17 +12,14 @@ from collections.abc import Callable
 from doce.actions.services import Services
 from doce.chats.threads import Thread
 from doce.events import log
+from doce_slack.powers import Powers
 from doce_slack.reporter import Reporter
 from doce_slack.workspaces import KIND, Do, Workspaces
 
 logger = logging.getLogger(__name__)
 
-#: How long a workspace that takes no streams is not asked again, seconds.
-NO_STREAMS_S = 3600.0
-#: Refusals of a stream that say that there are none; others are about this one.
-NO_STREAMS = (
-    "unknown_method", "missing_scope", "not_allowed_token_type", "feature_not_enabled", "team_access_not_granted", "method_deprecated",
-)  # fmt: skip
+#: A thread where doce may not speak is tried again after so long, when there is news, seconds.
+ASIDE_S = 60.0
 _PROJECT = re.compile(rb'"projectId":"(prj_[0-9a-z]+)"')
 
 
@@ -33,7 +30,9 @@ class Teller:
         self._services, self._workspaces, self._do, self._monotonic = services, workspaces, do, monotonic
         self._threads: defaultdict[str, set[str]] = defaultdict(set)
         self._running: dict[str, tuple[Reporter, asyncio.Task[None]]] = {}
-        self._no_streams: dict[str, float] = {}
+        self._powers = Powers(monotonic)
+        self._aside: dict[str, float] = {}
+        self._again: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -63,6 +62,8 @@ class Teller:
             if thread_id in self._running:
                 self._running[thread_id][0].wake()
                 continue
+            if self._monotonic() < self._aside.get(thread_id, float("-inf")):
+                continue
             thread = await self._do(self._services.chats.threads.get, thread_id)
             if thread is None or thread.closed_at is not None:
                 self._threads[project_id].discard(thread_id)
@@ -72,22 +73,24 @@ class Teller:
     def _begin(self, thread: Thread) -> None:
         if thread.id in self._running:
             return
-        reporter = Reporter(
-            self._services, self._workspaces, thread, self._do, monotonic=self._monotonic,
-            streams=lambda: self._monotonic() >= self._no_streams.get(thread.team, float("-inf")),
-            no_streams=lambda code: self._refused(thread.team, code),
-        )  # fmt: skip
+        reporter = Reporter(self._services, self._workspaces, thread, self._do, powers=self._powers, monotonic=self._monotonic)
         task = asyncio.create_task(reporter.run(), name=f"slack-thread-{thread.id}")
         self._running[thread.id] = (reporter, task)
-        task.add_done_callback(lambda _: self._running.pop(thread.id, None))
+        self._aside.pop(thread.id, None)
+        task.add_done_callback(lambda ended: self._ended(thread, reporter, ended))
 
-    def _refused(self, team: str, code: str) -> None:
-        logger.info("Slack takes no stream (%s): messages are posted and edited instead", code, extra={"team": team})
-        if code in NO_STREAMS:
-            self._no_streams[team] = self._monotonic() + NO_STREAMS_S
+    def _ended(self, thread: Thread, reporter: Reporter, task: asyncio.Task[None]) -> None:
+        self._running.pop(thread.id, None)
+        if reporter.put_aside:
+            self._aside[thread.id] = self._monotonic() + ASIDE_S
+        elif reporter.woken and not task.cancelled() and thread.id in self._threads[thread.project_id]:
+            # There was news while it ended.
+            again = asyncio.create_task(self.wake(thread.project_id), name=f"slack-again-{thread.id}")
+            self._again.add(again)
+            again.add_done_callback(self._again.discard)
 
     async def _end(self) -> None:
-        tasks = [task for _, task in self._running.values()]
+        tasks = [*self._again, *(task for _, task in self._running.values())]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -12,6 +12,7 @@ PLAIN = 3_500
 BREAK = "\u200b"
 _MENTION = re.compile(r"<(?=[!@#])")
 _EVERYBODY = re.compile(r"@(?=(?:channel|here|everyone|group)\b)", re.IGNORECASE)
+_UNSETTLED = re.compile(r"(?:<|<?@[a-z]{0,8})$", re.IGNORECASE)
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)(.*)$", re.MULTILINE)
 
 
@@ -28,6 +29,11 @@ def unescaped(text: str) -> str:
 def harmless(markdown: str) -> str:
     """For `markdown` blocks and streams: standard Markdown in which nothing mentions anybody."""
     return _EVERYBODY.sub(f"@{BREAK}", _MENTION.sub(f"<{BREAK}", markdown))
+
+
+def settled(markdown: str) -> str:
+    """Without a last word that may become another one when more is written: ``@chan`` becomes a mention with what follows."""
+    return _UNSETTLED.sub("", markdown)
 
 
 def cut(text: str, most: int) -> str:
@@ -59,6 +65,15 @@ def open_fence(markdown: str) -> str | None:
         elif marks.startswith(closing(opened)) and not info.strip():
             opened = None
     return opened
+
+
+def cut_markdown(markdown: str, most: int) -> str:
+    """The beginning of `markdown`, with what is open in it closed, and a sign that there is more."""
+    if len(markdown) <= most:
+        return markdown
+    begun = markdown[:most].rstrip()
+    fence = open_fence(begun)
+    return f"{begun}\n{closing(fence)}\n…" if fence else f"{begun}\n\n…"
 
 
 def closing(fence: str) -> str:

@@ -13,7 +13,7 @@ from doce.opencode.transcript import SeenTool
 from doce.opencode.turn import Turn
 from doce_slack import blocks
 from doce_slack.blocks import Block
-from doce_slack.text import MARKDOWN, cut, duration, escaped, harmless, line
+from doce_slack.text import cut, duration, escaped, harmless, line, settled
 
 #: Most of a task's title, details and output: Slack takes 256.
 TITLE, DETAILS = 120, 250
@@ -23,6 +23,8 @@ MARKS = {"in_progress": "⏳", "complete": "✓", "pending": "☐"}
 _LOOKS = {"read", "grep", "glob", "list", "codesearch", "lsp"}
 _WRITES = {"write": "Write", "edit": "Edit", "patch": "Edit", "multiedit": "Edit", "apply_patch": "Edit"}
 _QUIET = {"todowrite", "todoread", "question"}
+#: Of the agent's reasoning, how much is shown where everything is.
+REASONING = 200
 _TODO = {"in_progress": "in_progress", "completed": "complete", "cancelled": "complete"}
 _BLANKS = re.compile(r"\n{3,}")
 ENDINGS = {
@@ -58,6 +60,10 @@ def tasks(turn: Turn, verbosity: Verbosity) -> list[Task]:
     if verbosity == "quiet":
         return found
     found += [Task(f"todo{number}", line(todo.content, TITLE), _TODO.get(todo.status, "pending")) for number, todo in enumerate(turn.todos)]
+    if verbosity == "full" and (thought := " ".join(turn.reasoning.split())):
+        found.append(
+            Task("thought", "Thinking" if not turn.over else "Thought", "complete" if turn.over else "in_progress", thought[-REASONING:])
+        )
     inner = set(turn.transcript.subagents)
     looks: list[SeenTool] = []
     place = len(found)
@@ -119,8 +125,9 @@ def _details(tool: SeenTool) -> str:
 
 
 def text(turn: Turn) -> str:
-    """What the agent said, as Markdown that mentions nobody."""
-    return harmless(_BLANKS.sub("\n\n", turn.answer))
+    """What the agent said, as Markdown that mentions nobody. While it speaks, each text is the beginning of the next."""
+    said = _BLANKS.sub("\n\n", turn.answer)
+    return harmless((said if turn.over else settled(said)).rstrip())
 
 
 def ending(turn: Turn, said_by: str | None = None) -> str:
@@ -161,15 +168,10 @@ def row(turn: Turn, project_id: str, *, preview: str | None) -> list[Block]:
     )
 
 
-def listed(found: list[Task]) -> str:
-    """The last tasks, one a line, mrkdwn."""
-    earlier = len(found) - LISTED
+def listed(found: list[Task], most: int) -> str:
+    """The last tasks, one a line, mrkdwn of at most so many characters."""
     lines = [one.line() for one in found[-LISTED:]]
+    while len(lines) > 1 and sum(map(len, lines)) + len(lines) > most:
+        lines.pop(0)
+    earlier = len(found) - len(lines)
     return "\n".join([f"… {earlier} earlier", *lines] if earlier > 0 else lines)
-
-
-def shortened(markdown: str) -> tuple[str, bool]:
-    """(what fits into one message, whether something is left out)"""
-    if len(markdown) <= MARKDOWN:
-        return markdown, False
-    return f"{markdown[: MARKDOWN - 200].rstrip()}\n\n…", True

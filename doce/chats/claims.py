@@ -60,12 +60,16 @@ class Claims:
                 ChatClaim.update(payload=kept).where(same, ChatClaim.state == "waiting").execute()
         return new
 
-    def waiting(self, lane: str | None = None) -> list[Claim]:
-        """What has not been settled, of one lane or of all, each lane in its order."""
-        query = ChatClaim.select().where(ChatClaim.state == "waiting")
-        if lane is not None:
-            query = query.where(ChatClaim.lane == lane)
-        return [_claim(row) for row in query.order_by(ChatClaim.lane, ChatClaim.place, ChatClaim.id)]
+    def lanes(self) -> list[str]:
+        """Lanes in which something waits."""
+        waiting = ChatClaim.select(ChatClaim.lane).where(ChatClaim.state == "waiting").distinct()
+        return [row.lane for row in waiting.order_by(ChatClaim.lane)]
+
+    def next(self, lane: str) -> Claim | None:
+        """What is to be worked off next in a lane."""
+        waiting = ChatClaim.select().where(ChatClaim.lane == lane, ChatClaim.state == "waiting")
+        row = waiting.order_by(ChatClaim.place, ChatClaim.id).first()
+        return _claim(row) if row else None
 
     def try_(self, claim: Claim) -> bool:
         """Count one more try. False when it has been tried too often: it is given up."""

@@ -75,6 +75,11 @@ class Threads:
             for row in ChatThread.select().where(ChatThread.kind == kind, ChatThread.closed_at.is_null()).order_by(ChatThread.id)
         ]
 
+    def unplaced(self, kind: str, team: str, channel: str) -> bool:
+        """Whether a thread in a channel is not posted yet, or not known to be."""
+        where = (ChatThread.kind == kind) & (ChatThread.team == team) & (ChatThread.channel == channel)
+        return bool(ChatThread.select().where(where, ChatThread.root.is_null(), ChatThread.closed_at.is_null()).exists())
+
     def behind(self, kind: str) -> list[Thread]:
         """Open threads with events of their project that have not been told, or that are not posted yet."""
         return [one for one in self.open(kind) if one.root is None or log.last_seq(one.project_id) > one.cursor]

@@ -48,6 +48,18 @@ POINTS: dict[str, str] = {
     "opencode.prompt.before": "a message id is minted, not recorded, nothing sent",
     "opencode.prompt.intended": "a message id is recorded, nothing sent",
     "opencode.prompt.sent": "a prompt is sent, the rows do not say so",
+    "slack.claimed": "something from Slack is claimed, Slack does not know, nothing is done about it",
+    "slack.settle": "inside the transaction that does what was asked, nothing committed",
+    "slack.settled": "what was asked is done and settled, nobody is told",
+    "slack.acted": "something outside was asked, the claim is not settled",
+    "slack.intended": "a message is written down, not posted",
+    "slack.called": "a message is posted, its time stamp is not kept",
+    "slack.placed": "a message is posted and kept",
+    "slack.appended": "a stream has more text, nothing else has happened",
+    "slack.ended": "a turn's message says its last, no row says so",
+    "slack.closed": "a turn's message is closed, what follows it is not sent",
+    "slack.rolling": "a stream has ended in time, its next part is not written down",
+    "slack.rolled": "the next part of a stream is written down, nothing is posted",
 }
 
 _POLL_S = 0.01

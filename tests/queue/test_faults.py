@@ -37,7 +37,8 @@ def test_an_armed_doce_refuses_points_that_are_not_in_the_table() -> None:
 
 
 def test_the_table_and_the_code_name_the_same_points() -> None:
-    sources = Path(faults.__file__).parents[1].rglob("*.py")
+    package = Path(faults.__file__).parents[1]
+    sources = [*package.rglob("*.py"), *(package.parent / "bots").rglob("*.py")]
     passed = {name for source in sources for name in re.findall(r"faults\.point\(\"([^\"]+)\"\)", source.read_text())}
     assert passed == set(faults.POINTS)
 
