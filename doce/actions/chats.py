@@ -138,5 +138,6 @@ def _channel(call: Call, rules: ChannelRules) -> ChannelView:
 
 def _workspace(found: Installation) -> WorkspaceView:
     return WorkspaceView(
-        kind=found.kind, team=found.team, name=found.name, bot_user=found.bot_user, scopes=list(found.scopes), installed_by=found.installed_by
+        kind=found.kind, team=found.team, name=found.name, bot_user=found.bot_user, scopes=list(found.scopes),
+        installed_by=found.installed_by,
     )  # fmt: skip
