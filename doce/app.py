@@ -233,7 +233,7 @@ def serve(settings: Settings) -> int:
         runner = asyncio.Runner(loop_factory=_loop_factory())
         with runner:
             app = application(parts.services)
-            slack = _slack_door(parts.services, app.state.office.do)
+            slack = _slack_door(parts.services, app.state.office.do, app.state.pages.page)
             if slack:
                 app.router.routes[:0] = slack.routes()
             runner.run(_serve(parts, Listener(app, sock), slack))
@@ -254,8 +254,8 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-def _slack_door(services: Services, do: Any) -> SlackDoor | None:
-    """The Slack door, where it is configured. Raises Unavailable where its libraries are missing."""
+def _slack_door(services: Services, do: Any, page: Any) -> SlackDoor | None:
+    """The Slack door, where it is configured. Raises Unavailable where its libraries are missing, BadRequest for wrong settings."""
     if not services.settings.slack:
         return None
     try:
@@ -264,7 +264,7 @@ def _slack_door(services: Services, do: Any) -> SlackDoor | None:
         raise Unavailable(
             f"Slack is configured, but its libraries are not installed ({error.name}).", hint="Install them: pip install 'doce[slack]'."
         ) from None
-    return SlackDoor(services, do)
+    return SlackDoor(services, do, page)
 
 
 async def _serve(parts: Parts, listener: Listener, slack: SlackDoor | None) -> None:

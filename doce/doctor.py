@@ -9,17 +9,27 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import peewee
+
+from doce.auth.identities import Identities, Linked
+from doce.auth.secrets import SecretKey
+from doce.auth.users import Users
+from doce.chats.installations import Installation, Installations
 from doce.client import Doce, find
 from doce.clock import SystemClock
+from doce.db.connection import connect, database
 from doce.docker.engine import Engine
 from doce.docker.images import Images
-from doce.errors import DoceError
+from doce.errors import DoceError, Unavailable
 from doce.llm.catalog import Catalog
 from doce.ports import is_free
 from doce.settings import Settings, machine_path
 from doce.toolchain import Toolchain
+
+if TYPE_CHECKING:
+    from doce_slack.check import Found
 
 PYTHON_LEAST = (3, 11)
 MIB = 1024 * 1024
@@ -61,6 +71,7 @@ def examine(settings: Settings, *, path: str | None = None) -> list[Finding]:
         *_docker(settings, searched),
         _chromium(searched),
         *_models(settings),
+        *_slack(settings),
     ]
 
 
@@ -182,3 +193,47 @@ def _models(settings: Settings) -> Iterator[Finding]:
             "runtime", "real models are off", present=False,
             hint="DOCE_RUNTIME=docker runs agents in containers; DOCE_RUNTIME=process on this machine, without isolation.",
         )  # fmt: skip
+
+
+def _slack(settings: Settings) -> Iterator[Finding]:
+    """Needed by nobody who has not set it up; doce serves everything else without it."""
+    if not settings.slack:
+        return
+    try:
+        found = slack_findings(settings)
+    except DoceError as error:
+        yield Finding("slack", error.message, present=False, hint=error.hint)
+        return
+    wrong = [one for one in found if one.state == "wrong"]
+    for one in wrong:
+        yield Finding("slack", f"{one.name}: {one.said}", present=False, hint=one.hint or None)
+    if not wrong:
+        yield Finding("slack", "all is well; `doce slack check` says more")
+
+
+def slack_findings(settings: Settings) -> list[Found]:
+    """What Slack says of this doce's settings, its workspaces and its people. Raises Unavailable without the libraries for Slack."""
+    try:
+        from doce_slack import check
+    except ImportError as error:
+        raise Unavailable(
+            f"The libraries for Slack are not installed ({error.name} is missing).", hint="Install them: pip install 'doce[slack]'."
+        ) from None
+    installed, linked = _in_slack(settings)
+    return check.run(settings, installed, linked)
+
+
+def _in_slack(settings: Settings) -> tuple[list[Installation], list[Linked] | None]:
+    """What the database knows; it is looked at as it is, nothing is made or brought up to date."""
+    key, clock = settings.data / "secret.key", SystemClock()
+    if not settings.database.exists():
+        return [], None
+    database.initialize(connect(settings.database))
+    try:
+        linked = Identities(clock).of_chat("slack") if Users(clock).any() else None
+        return Installations(SecretKey.load(key), clock).list("slack") if key.exists() else [], linked
+    except peewee.OperationalError:
+        # Of an older doce, which is brought up to date when the new one starts.
+        return [], None
+    finally:
+        database.close()

@@ -20,8 +20,8 @@ _context: contextvars.ContextVar[dict[str, Any]] = contextvars.ContextVar("doce_
 
 #: Things that look like a secret, wherever they turn up in a line.
 _SECRET = re.compile(
-    r"(?i)(bearer\s+|basic\s+|auth_token=|api[_-]?key['\"]?\s*[:=]\s*['\"]?|password['\"]?\s*[:=]\s*['\"]?)[^\s'\"&,}]+"
-    r"|\b(doce_[A-Za-z0-9_-]{20,}|dgw-[A-Za-z0-9_-]{20,}|sk-[A-Za-z0-9_-]{16,}|xox[a-z]-[A-Za-z0-9-]{10,})"
+    r"(?i)(bearer\s+|basic\s+|auth_token=|ticket=|(?:api[_-]?key|password|client_secret)['\"]?\s*[:=]\s*['\"]?)[^\s'\"&,}]+"
+    r"|\b(doce_[A-Za-z0-9_-]{20,}|dgw-[A-Za-z0-9_-]{20,}|sk-[A-Za-z0-9_-]{16,}|xox[a-z][.-][A-Za-z0-9.-]{10,}|xapp-[A-Za-z0-9-]{10,})"
 )
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 

@@ -117,7 +117,10 @@ class Settings(BaseModel):
     slack_app_token: SecretStr | None = Field(
         None, description="Slack: app-level token for Socket Mode, xapp-…; with it no public address is needed."
     )
-    slack_signing_secret: SecretStr | None = Field(None, description="Slack: signing secret, for requests over HTTP, not Socket Mode.")
+    slack_signing_secret: SecretStr | None = Field(
+        None,
+        description="Slack: signing secret, for requests over HTTP; while it changes the new and the old one, with a comma.",
+    )
     slack_client_id: str | None = Field(None, description="Slack: client id, for installing the app in several workspaces.")
     slack_client_secret: SecretStr | None = Field(None, description="Slack: client secret, for installing the app in several workspaces.")
     slack_api_url: str = Field("https://slack.com/api/", description="Slack: address of its API.")

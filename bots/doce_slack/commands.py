@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from doce.actions import words
+from doce.actions.chats import ChannelView
 from doce.actions.prompts import Chat
-from doce.actions.registry import Call, find_project
+from doce.actions.registry import ACTIONS, Call, perform, understand
 from doce.auth import preferences
 from doce.auth.users import Person
 from doce.chats.channels import ChannelRules
 from doce.chats.claims import Claim
-from doce.errors import BadRequest, DoceError, Forbidden
+from doce.errors import BadRequest, DoceError
 from doce_slack import blocks, heard
 from doce_slack.calls import Lost, Refused
 from doce_slack.conversation import Conversation
@@ -121,35 +122,33 @@ class Commands:
         await asker.tell("doce makes sites from sentences.", body)
 
     async def _use(self, claim: Claim, asker: Asker, person: Person, rules: ChannelRules, rest: str) -> None:
-        found = None
-        if rest.lower() not in ("none", "nothing", ""):
-            found = await self._do(find_project, self._services, person, rest)
-        project_id = found.id if found else None
-        await self._change(claim, asker, "use", project_id=project_id)
-        await asker.tell(
-            f"In this channel *{escaped(found.name)}* is meant when none is named." if found else "No project is meant by itself here."
-        )
+        made = await self._change(claim, asker, person, "channels.use", project=rest or None)
+        if made:
+            await asker.tell(
+                f"In this channel *{escaped(made.project)}* is meant when none is named."
+                if made.project
+                else "No project is meant by itself here."
+            )
 
     async def _mention(self, claim: Claim, asker: Asker, person: Person, rules: ChannelRules, rest: str) -> None:
-        _admin(person)
         if rest.lower() not in ("on", "off"):
             raise BadRequest("`mention on` or `mention off`?", hint="With `on`, only messages that mention me are for me in this channel.")
-        await self._change(claim, asker, "mention", mention=rest.lower() == "on")
-        await asker.tell("Only what mentions me is for me here." if rest.lower() == "on" else "In my threads here every reply is for me.")
+        if made := await self._change(claim, asker, person, "channels.set", mention=rest.lower()):
+            await asker.tell(
+                "Only what mentions me is for me here." if made.mention == "on" else "In my threads here every reply is for me."
+            )
 
     async def _allow(self, claim: Claim, asker: Asker, person: Person, rules: ChannelRules, rest: str) -> None:
-        _admin(person)
-        users = _users(rest)
-        await self._change(claim, asker, "allow", allowed=tuple({*rules.allowed, *users}))
-        await asker.tell(f"Here may build: {', '.join(f'<@{one}>' for one in sorted({*rules.allowed, *users}))}, and admins.")
+        await self._list(claim, asker, person, {*rules.allowed, *_users(rest)})
 
     async def _deny(self, claim: Claim, asker: Asker, person: Person, rules: ChannelRules, rest: str) -> None:
-        _admin(person)
-        left = tuple(one for one in rules.allowed if one not in _users(rest))
-        await self._change(claim, asker, "deny", allowed=left)
-        if left:
-            await asker.tell(f"Here may build: {', '.join(f'<@{one}>' for one in left)}, and admins.")
-        else:
+        await self._list(claim, asker, person, set(rules.allowed) - set(_users(rest)))
+
+    async def _list(self, claim: Claim, asker: Asker, person: Person, users: set[str]) -> None:
+        made = await self._change(claim, asker, person, "channels.set", allowed=sorted(users))
+        if made and made.allowed:
+            await asker.tell(f"Here may build: {', '.join(f'<@{one}>' for one in made.allowed)}, and admins.")
+        elif made:
             await asker.tell("Nobody is on this channel's list: everybody who is linked may build here.")
 
     async def _verbosity(self, claim: Claim, asker: Asker, person: Person, rules: ChannelRules, rest: str) -> None:
@@ -160,19 +159,20 @@ class Commands:
         await self._talk.settle(claim, "verbosity", lambda: preferences.change(person.id, verbosity=rest.lower()))
         await asker.tell(f"Turns are shown {rest.lower()} from now on.")
 
-    async def _change(self, claim: Claim, asker: Asker, outcome: str, **changes: object) -> None:
-        channels = self._services.chats.channels
-        await self._talk.settle(claim, outcome, lambda: channels.change(KIND, claim.team, asker.channel, **changes))
+    async def _change(self, claim: Claim, asker: Asker, person: Person, name: str, **given: object) -> ChannelView | None:
+        """Change what holds in this channel; None when that was done before."""
+        made: list[ChannelView] = []
+        where = {"kind": KIND, "team": claim.team, "channel": asker.channel}
+
+        def do() -> None:
+            made.append(perform(ACTIONS[name], self._services, person, understand(ACTIONS[name], {**where, **given})))
+
+        return made[0] if await self._talk.settle(claim, name, do) else None
 
 
 _OWN = {
     "use": Commands._use, "mention": Commands._mention, "allow": Commands._allow, "deny": Commands._deny, "verbosity": Commands._verbosity,
 }  # fmt: skip
-
-
-def _admin(person: Person) -> None:
-    if not person.is_admin:
-        raise Forbidden("Only an admin of this doce may do this.", hint="Ask one.")
 
 
 def _users(text: str) -> list[str]:

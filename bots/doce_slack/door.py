@@ -10,31 +10,36 @@ from typing import Any
 
 from slack_bolt import BoltResponse
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
-from slack_bolt.adapter.starlette.async_handler import AsyncSlackRequestHandler
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.error import BoltUnhandledRequestError
-from starlette.requests import Request
-from starlette.responses import Response
+from slack_sdk.errors import SlackApiError
 from starlette.routing import BaseRoute, Route
 
 from doce.actions.services import Services
 from doce.chats.claims import Claim
-from doce.errors import DoceError, Forbidden
+from doce.errors import DoceError, Unavailable
+from doce_slack import configured
 from doce_slack.calls import Calls, Lost, Refused
 from doce_slack.clicks import Clicks
 from doce_slack.commands import Commands
 from doce_slack.conversation import Conversation
+from doce_slack.heard import REMOVED
+from doce_slack.install import Installing, Page
 from doce_slack.intake import Intake
+from doce_slack.manifest import EVENTS_PATH
 from doce_slack.pace import Pace
 from doce_slack.people import People
+from doce_slack.removed import Removed
 from doce_slack.replies import Asker
+from doce_slack.requests import Requests
 from doce_slack.teller import Teller
 from doce_slack.workspaces import Do, Workspaces
 
 logger = logging.getLogger(__name__)
 
-PATH = "/slack/events"
+#: To who acts in a workspace that doce knows nothing of.
+NOT_HERE = "I am not installed in this workspace (any more). An admin of my doce can install me again."
 #: After a connection that could not be made, seconds.
 MAX_REST_S = 60.0
 
@@ -42,8 +47,14 @@ MAX_REST_S = 60.0
 class SlackDoor:
     """Everything of doce that speaks with Slack. `start` and `stop` in the loop that serves; `routes` for HTTP."""
 
-    def __init__(self, services: Services, do: Do, *, pace: Pace | None = None) -> None:
+    def __init__(self, services: Services, do: Do, page: Page | None = None, *, pace: Pace | None = None) -> None:
+        """`page`: how doce's pages show something to who is signed in; without it nobody can install doce in a workspace.
+
+        Raises BadRequest, naming the setting, for what cannot work.
+        """
         settings = services.settings
+        for trouble in configured.check(settings):
+            logger.warning("%s %s", trouble.said, trouble.hint)
         self._services = services
         self._pace = pace or Pace()
         self.workspaces = Workspaces(
@@ -55,17 +66,16 @@ class SlackDoor:
         self._commands, self._clicks = Commands(self.conversation), Clicks(self.conversation)
         self.intake = Intake(services.chats.claims, do, self._handle, self._check, gave_up=self._gave_up)
         self.app = self._bolt()
-        self._http = AsyncSlackRequestHandler(self.app)
+        self._removed = Removed(self.conversation)
+        secrets = configured.secrets_of(settings)
+        self._requests = Requests(self.app, secrets) if secrets else None
+        installs = page and settings.slack_client_id and settings.slack_client_secret
+        self._installing = Installing(services, do, page, self.workspaces.client(None)) if page and installs else None
         self._tasks: list[asyncio.Task[None]] = []
 
     def _bolt(self) -> AsyncApp:
-        settings = self._services.settings
-        secret = settings.slack_signing_secret
-        # Its log of badly signed requests has their bodies, which are strangers' words.
-        logging.getLogger("slack_bolt.RequestVerification").setLevel(logging.WARNING)
-
         # Bolt gives its listeners the arguments they name, `self` is none: functions, not methods.
-        async def authorize(team_id: str | None = None, enterprise_id: str | None = None) -> AuthorizeResult:
+        async def authorize(team_id: str | None = None, enterprise_id: str | None = None) -> AuthorizeResult | None:
             return await self._authorize(team_id, enterprise_id)
 
         async def claim(body: dict[str, Any], next: Callable[[], Awaitable[Any]]) -> Any:
@@ -79,19 +89,26 @@ class SlackDoor:
             logger.error("a request of Slack's could not be answered", exc_info=error)
             return BoltResponse(status=500, body="")
 
+        # `Requests` has looked at the signature before: against two secrets, and with a bad one refused, not broken on.
+        # Bolt takes a None of `authorize` for "not installed", its types do not say so.
         app = AsyncApp(
-            signing_secret=secret.get_secret_value() if secret else "unused", request_verification_enabled=secret is not None,
-            authorize=authorize, client=self.workspaces.client(None), raise_error_for_unhandled_request=True,
+            signing_secret="unused", request_verification_enabled=False, client=self.workspaces.client(None),
+            authorize=authorize,  # type: ignore[arg-type]
+            user_facing_authorize_error_message=NOT_HERE, raise_error_for_unhandled_request=True,
         )  # fmt: skip
         app.middleware(claim)
         app.error(fine)
         return app
 
-    async def _authorize(self, team_id: str | None, enterprise_id: str | None) -> AuthorizeResult:
-        """Who doce is where this came from. Raises Forbidden where it is not installed."""
-        found = await self.workspaces.of(team_id or "")
+    async def _authorize(self, team_id: str | None, enterprise_id: str | None) -> AuthorizeResult | None:
+        """Who doce is where this came from; None where it is not installed. Raises Lost: then Slack delivers it again."""
+        try:
+            found = await self.workspaces.of(team_id or "")
+        except Refused as error:
+            logger.warning("%s %s", *configured.why("DOCE_SLACK_BOT_TOKEN", error.code))
+            return None
         if found is None:
-            raise Forbidden(f"doce is not installed in the workspace {team_id}.")
+            return None
         return AuthorizeResult(
             enterprise_id=enterprise_id, team_id=team_id, bot_user_id=found.bot_user, bot_id=found.bot_id, bot_token=found.client.token
         )
@@ -115,6 +132,9 @@ class SlackDoor:
         )
 
     async def _handle(self, claim: Claim) -> None:
+        if (claim.payload.get("event") or {}).get("type") in REMOVED:
+            await self._removed.removed(claim)
+            return
         workspace = await self.workspaces.of(claim.team)
         if workspace is None:
             await self.conversation.settle(claim, "not installed any more")
@@ -143,20 +163,19 @@ class SlackDoor:
     # HTTP
 
     def routes(self) -> list[BaseRoute]:
-        return [Route(PATH, self._receive, methods=["POST"])]
-
-    async def _receive(self, request: Request) -> Response:
-        if self._services.settings.slack_signing_secret is None:
-            return Response(status_code=404)
-        return await self._http.handle(request)
+        """Of what is configured."""
+        heard: list[BaseRoute] = [Route(EVENTS_PATH, self._requests.receive, methods=["POST"])] if self._requests else []
+        return [*heard, *(self._installing.routes() if self._installing else [])]
 
     # Life
 
     async def start(self) -> None:
         """Never waits for Slack."""
         await self.workspaces.open()
-        self.app.client.session = self.workspaces.client(None).session
-        for name, work in (("intake", self.intake.run), ("teller", self.teller.run), ("socket", self._connected)):
+        for client in (self.app.client, *([self._installing.client] if self._installing else [])):
+            client.session = self.workspaces.client(None).session
+        works = {"intake": self.intake.run, "teller": self.teller.run, "token": self._known, "socket": self._connected}
+        for name, work in works.items():
             self._tasks.append(asyncio.create_task(self._kept(name, work), name=f"slack-{name}"))
 
     async def stop(self) -> None:
@@ -174,11 +193,22 @@ class SlackDoor:
                 await work()
                 return
             except (Refused, DoceError) as error:
-                logger.warning("Slack (%s): %s", name, error)
+                hint = getattr(error, "hint", None)
+                logger.warning("Slack (%s): %s", name, f"{error} {hint}" if hint else error)
             except Exception:  # a background task: logged, and begun again
                 logger.exception("Slack (%s) broke", name)
             await asyncio.sleep(rest)
             rest = min(MAX_REST_S, 2 * rest)
+
+    async def _known(self) -> None:
+        """Who doce is in the workspace of the configured token. Raises Unavailable while Slack does not take that."""
+        try:
+            home = await self.workspaces.home()
+        except Refused as error:
+            said, hint = configured.why("DOCE_SLACK_BOT_TOKEN", error.code)
+            raise Unavailable(said, hint=hint) from None
+        if home:
+            logger.info("in Slack doce is in %s", home.name, extra={"team": home.team})
 
     async def _connected(self) -> None:
         """Socket Mode, where an app-level token says so: connected until cancelled."""
@@ -191,8 +221,13 @@ class SlackDoor:
             await handler.connect_async()  # type: ignore[no-untyped-call]
             logger.info("connected to Slack")
             await asyncio.Event().wait()
+        except SlackApiError as error:
+            said, hint = configured.why("DOCE_SLACK_APP_TOKEN", str(error.response.get("error")))
+            raise Unavailable(said, hint=hint) from None
         except Exception as error:
             raise Lost(f"Slack cannot be reached: {type(error).__name__}.", hint="`doce slack check` says more.") from error
         finally:
             with contextlib.suppress(Exception):
                 await handler.close_async()  # type: ignore[no-untyped-call]
+            with contextlib.suppress(Exception):
+                await handler.client.aiohttp_client_session.close()

@@ -10,6 +10,8 @@ from doce_slack.text import unescaped
 
 #: Subtypes of messages that are somebody's words.
 SPOKEN = (None, "file_share", "thread_broadcast", "me_message")
+#: Events that tell that doce may no longer be in a workspace.
+REMOVED = ("app_uninstalled", "tokens_revoked")
 #: Buttons that only open something in Slack: nothing to be claimed. `modals` opens them.
 OPENERS = ("other", "deny_say", "details", "rollback", "new", "menu", "pick")
 #: Buttons that only lead somewhere.
@@ -62,6 +64,8 @@ def _event(body: dict[str, Any]) -> Arrived | None:
         thread = str(event.get("thread_ts") or "")
         at = event.get("event_ts") or body.get("event_id")
         return Arrived(team, channel, f"stopped:{thread}:{at}", f"{team}:{channel}:{thread}", _place(event.get("event_ts")), body)
+    if kind in REMOVED:
+        return Arrived(team, "", f"removed:{body.get('event_id')}", f"{team}:removed", "", body)
     return None
 
 

@@ -67,6 +67,7 @@ class Workspaces:
         self._session: aiohttp.ClientSession | None = None
         self._looking = asyncio.Lock()
         self._home: Workspace | None = None
+        self._seen = installations.version
 
     async def open(self) -> None:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
@@ -91,11 +92,13 @@ class Workspaces:
                 client = self.client(self._token)
                 who = await self._calls(client, "home", "auth.test")
                 self._home = Workspace(who["team_id"], who.get("team", ""), who["user_id"], who.get("bot_id", ""), client, self._calls)
-                self._known[self._home.team] = self._home
+                self._known.setdefault(self._home.team, self._home)
             return self._home
 
     async def of(self, team: str) -> Workspace | None:
         """None where doce is not installed (any more). Raises Refused, Lost while nobody knows whose the configured token is."""
+        if self._seen != self._installations.version:
+            await self._renew()
         if team in self._known:
             return self._known[team]
         found = await self._do(self._installations.of, KIND, team)
@@ -105,8 +108,18 @@ class Workspaces:
         home = await self.home()
         return home if home and home.team == team else None
 
+    async def _renew(self) -> None:
+        """Something was installed, again or first, or removed. Whoever holds a workspace goes on with its new token."""
+        self._seen = self._installations.version
+        for team, known in list(self._known.items()):
+            found = await self._do(self._installations.of, KIND, team)
+            if found is not None:
+                known.client.token = found.token.get_secret_value()
+            elif known is not self._home:
+                self._known.pop(team, None)
+
     def forget(self, team: str) -> None:
-        """It was installed again, or removed."""
+        """It was removed."""
         self._known.pop(team, None)
         if self._home and self._home.team == team:
             self._home = None

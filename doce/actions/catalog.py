@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from doce.actions import (
     account,
+    chats,
     files,
     jobs,
     looking,
@@ -31,6 +32,7 @@ DECLARING = (
     productions,
     presence,
     monitoring,
+    chats,
     looking,
     jobs,
     providers,

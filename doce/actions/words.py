@@ -25,7 +25,7 @@ _DASHES = re.compile(r"(?<!\S)[—–](?=[a-z])")
 _FLAG = re.compile(r"(?<!\S)--?([a-z][a-z-]*)(?:=(\"[^\"]*\"|\S+)|\s+(\"[^\"]*\"|(?!-)\S+))?")
 #: Not for typing into a chat: a token's secret is for nobody else, all projects are too many for one line, and answers to
 #: questions are lists.
-NOT_TYPED = ("tokens.create", "projects.deleteAll", "questions.answer", "health.get", "providers.set")
+NOT_TYPED = ("tokens.create", "projects.deleteAll", "questions.answer", "health.get", "providers.set", "workspaces.remove")
 _CAPITAL = re.compile(r"[A-Z]")
 MIN_FREE_WORDS = 3
 #: In a whole sentence fewer letters are an article, not the beginning of a command: "a site for cats".

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import secrets
 from dataclasses import dataclass
@@ -76,6 +77,11 @@ class Identities:
     def list(self, user_id: str) -> list[Linked]:
         """The newest first."""
         rows = Identity.select().where(Identity.user_id == user_id).order_by(Identity.id.desc())
+        return [Linked(row.id, row.kind, row.team, row.external_id, row.name, row.created_at) for row in rows]
+
+    def of_chat(self, kind: str) -> builtins.list[Linked]:
+        """Everybody of a chat who is somebody here."""
+        rows = Identity.select().join(User, on=Identity.user_id == User.id).where(Identity.kind == kind, User.deleted_at.is_null())
         return [Linked(row.id, row.kind, row.team, row.external_id, row.name, row.created_at) for row in rows]
 
     def remove(self, user_id: str, identity_id: str) -> None:

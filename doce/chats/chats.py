@@ -11,6 +11,7 @@ from doce.chats.installations import Installations
 from doce.chats.messages import Messages
 from doce.chats.threads import Threads
 from doce.clock import Clock
+from doce.db.connection import database
 
 
 @dataclass(frozen=True)
@@ -25,3 +26,9 @@ class Chats:
     def of(cls, key: SecretKey, clock: Clock) -> Chats:
         threads = Threads(clock)
         return cls(Claims(clock), threads, Messages(clock, threads), Channels(clock), Installations(key, clock))
+
+    def leave(self, kind: str, team: str) -> bool:
+        """doce is no longer in a workspace: its token and what was told in its threads end there. False when it was not known."""
+        with database.atomic():
+            self.threads.close_team(kind, team)
+            return self.installations.remove(kind, team)

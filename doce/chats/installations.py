@@ -35,6 +35,8 @@ class Installations:
     def __init__(self, key: SecretKey, clock: Clock) -> None:
         self._key = key
         self._clock = clock
+        #: Another number after each change: what was read before it may be out of date.
+        self.version = 0
 
     def save(self, made: Installation) -> None:
         """Installed, or installed again."""
@@ -46,6 +48,7 @@ class Installations:
                 scopes=",".join(made.scopes), sealed=self._key.sealed(made.token, _purpose(made.kind, made.team)),
                 installed_by=made.installed_by, created_at=before.created_at if before else now, updated_at=now,
             ).on_conflict("REPLACE").execute()  # fmt: skip
+            database.after_commit(self._changed)
 
     def of(self, kind: str, team: str) -> Installation | None:
         row = ChatInstallation.get_or_none(ChatInstallation.kind == kind, ChatInstallation.team == team)
@@ -57,7 +60,11 @@ class Installations:
     def remove(self, kind: str, team: str) -> bool:
         """It was uninstalled there. False when it was not known."""
         with database.atomic():
+            database.after_commit(self._changed)
             return bool(ChatInstallation.delete().where(ChatInstallation.kind == kind, ChatInstallation.team == team).execute())
+
+    def _changed(self) -> None:
+        self.version += 1
 
     def _opened(self, row: Any) -> Installation:
         token = self._key.opened(row.sealed, _purpose(row.kind, row.team))

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-#: Command → module that holds it as `command`; written by hand; all but `providers` work without a running doce.
+#: Command → module that holds it as `command`; written by hand; all but `providers` and parts of `slack` work without a running doce.
 LOCAL = {
     "serve": "doce.cli.serve:serve",
     "worker": "doce.cli.serve:worker",
@@ -23,6 +23,7 @@ LOCAL = {
     "opencode": "doce.cli.local:opencode",
     "providers": "doce.cli.providers:providers",
     "images": "doce.cli.images:images",
+    "slack": "doce.cli.slack:slack",
 }
 #: As a shell tells of a command that SIGPIPE ended.
 BROKEN_PIPE = 141

@@ -163,7 +163,7 @@ def application(services: Services) -> Starlette:
     )  # fmt: skip
     # An address with a slash too many is told so in our words, not sent to a host that the request made up.
     app.router.redirect_slashes = False
-    app.state.office = office
+    app.state.office, app.state.pages = office, pages
     return app
 
 

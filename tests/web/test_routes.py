@@ -100,6 +100,12 @@ ROUTES: dict[str, tuple[str, dict[str, Any] | None, int, int]] = {
     "productions.rollback": ("P", None, 409, 409),
     "productions.stop": ("P", None, 202, 202),
     "monitor.show": ("", None, 200, 200),
+    "channels.list": ("admin", None, 403, 200),
+    "channels.set": ("admin", {"mention": "on"}, 403, 200),
+    # Who is linked nowhere builds in no channel; tests/actions/test_chats.py has the ones who do.
+    "channels.use": ("", {"project": None}, 403, 200),
+    "workspaces.list": ("admin", None, 403, 200),
+    "workspaces.remove": ("admin", None, 403, 404),
     "presence.touch": ("P", {"viewerId": "tab-1"}, 200, 200),
     "projects.events": ("P", None, 200, 200),
     "account.usage": ("", None, 200, 200),
@@ -243,6 +249,7 @@ class Asker:
 MISSING = {
     "project": "prj_nothing", "prompt": "prm_nothing", "job": 999_999, "token": "tok_nothing", "request": "per_1", "asset": "none.txt",
     "provider": "rehearsal", "attachment": "att_nothing", "user": "usr_nothing", "identity": "idn_nothing",
+    "team": "T_nothing", "channel": "C_nothing",
 }  # fmt: skip
 
 

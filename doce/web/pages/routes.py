@@ -34,6 +34,8 @@ TURNS = 8
 PROMPTS = 200
 Do = Callable[..., Awaitable[Any]]
 Show = Callable[["Visit"], Response]
+#: What another door says to somebody who is signed in: `title`, `text`, and where to go on, `link` with `label`.
+Notify = Callable[[Request, Person], Awaitable[dict[str, str]]]
 
 
 class Visit:
@@ -97,6 +99,24 @@ class Pages:
             return _go(following)
         return self.renderer.page("sign_in.html", me=None, following=following)
 
+    def page(self, notify: Notify) -> Callable[[Request], Awaitable[Response]]:
+        """The endpoint of a page of another door, for who is signed in; asked in the loop."""
+
+        async def show(request: Request) -> Response:
+            person = await self._do(who, self._services, request)
+            if person is None:
+                first: Response = await self._do(self._sign_in_first, request)
+                return first
+            request.state.user_id = person.id
+            with log_context(user_id=person.id):
+                notice = await notify(request, person)
+            return self.renderer.page("notice.html", me=person, notice=notice)
+
+        async def answer(request: Request) -> Response:
+            return await self._answer(request, partial(show, request))
+
+        return answer
+
     def _open(self, show: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
             return await self._answer(request, partial(self._do, show, request))
@@ -112,15 +132,19 @@ class Pages:
     def _show(self, request: Request, show: Show) -> Response:
         person = who(self._services, request)
         if person is None:
-            return _go(sign_in_url(request.url.path, request.url.query) if self._services.users.any() else "/setup")
+            return self._sign_in_first(request)
         request.state.user_id = person.id
         with log_context(user_id=person.id):
             return show(Visit(self._services, request, person, self.renderer))
 
+    def _sign_in_first(self, request: Request) -> Response:
+        return _go(sign_in_url(request.url.path, request.url.query) if self._services.users.any() else "/setup")
+
     async def _answer(self, request: Request, show: Callable[[], Awaitable[Response]]) -> Response:
         if not caller_of(self._services, request).keeps_cookies and addresses.doce_url(self._services.settings) != _asked(request):
             # Here a site could read the session; doce's own address is another.
-            return _go(addresses.doce_url(self._services.settings, request.url.port) + request.url.path)
+            query = f"?{request.url.query}" if request.url.query else ""
+            return _go(addresses.doce_url(self._services.settings, request.url.port) + request.url.path + query)
         try:
             return await show()
         except DoceError as error:
