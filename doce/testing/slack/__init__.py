@@ -37,12 +37,14 @@ ben, without it. People, channels and messages go by id, name or themselves.
 from doce.testing.slack.app import App, Token
 from doce.testing.slack.courier import Delivery, Undelivered
 from doce.testing.slack.faults import Fault, hang, limited, refused, reset, server_error
+from doce.testing.slack.manifest import BadManifest
 from doce.testing.slack.refusal import Impossible, NeverHappened, Refused
 from doce.testing.slack.sight import Control, Seen, Task
 from doce.testing.slack.things import Channel, File, Message, User, View, Workspace
 from doce.testing.slack.twin import Slack
 
 __all__ = [
-    "App", "Channel", "Control", "Delivery", "Fault", "File", "Impossible", "Message", "NeverHappened", "Refused", "Seen", "Slack", "Task",
+    "App", "BadManifest", "Channel", "Control", "Delivery", "Fault", "File", "Impossible", "Message", "NeverHappened", "Refused", "Seen",
+    "Slack", "Task",
     "Token", "Undelivered", "User", "View", "Workspace", "hang", "limited", "refused", "reset", "server_error",
 ]  # fmt: skip

@@ -89,6 +89,8 @@ class People:
         """Write something, with files (name, bytes). Slack delivers the events by itself; this does not wait for them."""
         user, channel = self._there(who, where)
         world = self.slack.world
+        if channel.kind == "im" and not self.slack.app.messages:
+            raise Impossible("the app does not take direct messages")
         if thread and thread not in world.posted[channel.id]:
             raise Impossible(f"there is no thread {thread} in {channel.name}")
         ids = [self._upload(user, channel, name, content).id for name, content in files]
@@ -218,6 +220,8 @@ class People:
     ) -> Delivery:
         """Press a button, or choose `value` in a menu; until it is acknowledged. Raises Impossible when it is not there."""
         user, world = self.slack.world.user(who), self.slack.world
+        if not self.slack.app.interactive:
+            raise Impossible("the app is not configured to handle interactive responses")
         laid_out = where.shown_blocks() if isinstance(where, Message) else where.blocks
         block, element = _find(laid_out, action_id, value, block_id)
         action: Raw = {
@@ -327,6 +331,8 @@ class People:
     async def open_home(self, who: User | str, tab: str = "home") -> View | None:
         """Look at the app's home (or its messages); what it shows at that moment."""
         user = self.slack.world.user(who)
+        if not (self.slack.app.home if tab == "home" else self.slack.app.messages):
+            raise Impossible(f"the app has no {tab} tab")
         view = self.slack.world.homes.get((user.team, user.id))
         self.slack.events.home(user, tab, self.slack.world.direct(user), view)
         return view

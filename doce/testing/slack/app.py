@@ -45,7 +45,10 @@ class App:
     #: (type, callback id) → name.
     shortcuts: dict[tuple[str, str], str] | None = None
     unfurls: tuple[str, ...] = ()
+    #: Whether it has a home, takes direct messages, and hears of clicks.
     home: bool = True
+    messages: bool = True
+    interactive: bool = True
     #: Where it is reached over HTTP. Empty: over Socket Mode.
     events_url: str = ""
     commands_url: str = ""

@@ -12,6 +12,7 @@ from doce.testing.slack.call import METHODS, Call, Called, Method
 from doce.testing.slack.faults import Fault
 from doce.testing.slack.installing import Installing
 from doce.testing.slack.limits import STREAM_LIFETIME_S
+from doce.testing.slack.page import Page
 from doce.testing.slack.refusal import Refused
 from doce.testing.slack.storage import Storage
 
@@ -34,6 +35,7 @@ def application(slack: Slack) -> web.Application:
     served.router.add_post("/response/{team}/{secret}", slack.people.responses.serve)
     served.router.add_get("/oauth/v2/authorize", installing.authorize)
     served.router.add_post("/oauth/v2/authorize", installing.authorize)
+    served.router.add_routes(Page(slack).routes())
     return served
 
 

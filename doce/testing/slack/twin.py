@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -24,6 +24,7 @@ from doce.testing.slack.events import Events
 from doce.testing.slack.faults import Faults
 from doce.testing.slack.installing import new_code
 from doce.testing.slack.limits import Limits
+from doce.testing.slack.manifest import apply
 from doce.testing.slack.refusal import NeverHappened
 from doce.testing.slack.requests import Requests
 from doce.testing.slack.server import application
@@ -145,6 +146,17 @@ class Slack:
         """Reach the app over Socket Mode, as at the start."""
         self.app.events_url = self.app.commands_url = self.app.interactivity_url = ""
 
+    def apply(self, manifest: Mapping[str, Any]) -> None:
+        """From now on the app gets what its manifest asks for, and nothing else, as if it had been installed anew. Raises BadManifest."""
+        apply(self.app, manifest)
+        for token in self.tokens.values():
+            if token.kind == "bot":
+                token.scopes = self.app.scopes
+        for workspace in self.world.workspaces.values():
+            if bot := self.world.users.get(workspace.bot_user):
+                bot.name, bot.real_name = self.app.name.lower().replace(" ", "_"), self.app.name
+        self.world.changed()
+
     def install(self, workspace: Workspace, *, scopes: tuple[str, ...] = ()) -> str:
         """Put the app into a workspace; its bot token there. Again: a new token, the same bot."""
         if not workspace.bot_user:
@@ -155,6 +167,17 @@ class Slack:
         self.tokens[value] = Token(value, "bot", workspace.id, workspace.bot_user, scopes or self.app.scopes)
         self.world.changed()
         return value
+
+    def fix(self, *, bot_token: str | None = None, app_token: str | None = None, signing_secret: str | None = None) -> None:
+        """Use these secrets in place of the ones that were made up."""
+        for old, new in ((self.token, bot_token), (self.app.app_token, app_token)):
+            if new:
+                token = self.tokens.pop(old)
+                token.value = new
+                self.tokens[new] = token
+        self.token = bot_token or self.token
+        self.app.app_token = app_token or self.app.app_token
+        self.app.signing_secret = signing_secret or self.app.signing_secret
 
     def grant(self, team: str, user: str, scopes: tuple[str, ...], redirect: str) -> str:
         """A person agrees to an installation; the code for it."""
@@ -173,7 +196,7 @@ class Slack:
         self.world.changed()
         self.events.uninstalled(where, by_person=told)
 
-    def scopes(self, *names: str) -> str:
+    def token_with(self, *names: str) -> str:
         """A further bot token of the first workspace, with only these scopes."""
         return self.install(self.workspace, scopes=names)
 
