@@ -24,8 +24,11 @@ from doce_slack.clicks import Clicks
 from doce_slack.commands import Commands
 from doce_slack.conversation import Conversation
 from doce_slack.intake import Intake
+from doce_slack.modals import Modals
+from doce_slack.openers import Openers
 from doce_slack.pace import Pace
 from doce_slack.people import People
+from doce_slack.submissions import Submissions
 from doce_slack.teller import Teller
 from doce_slack.workspaces import Do, Workspaces
 
@@ -49,7 +52,9 @@ class SlackDoor:
         self.people = People(services, do)
         self.teller = Teller(services, self.workspaces, do)
         self.conversation = Conversation(services, self.workspaces, self.people, self.teller, do)
-        self._commands, self._clicks = Commands(self.conversation), Clicks(self.conversation)
+        self.modals = Modals(self.conversation)
+        self.submissions = Submissions(self.conversation, self.modals)
+        self._commands, self._clicks = Commands(self.conversation, self.modals), Clicks(self.conversation)
         self.intake = Intake(services.chats.claims, do, self._handle, self._check)
         self.app = self._bolt()
         self._http = AsyncSlackRequestHandler(self.app)
@@ -73,6 +78,7 @@ class SlackDoor:
             authorize=authorize, client=self.workspaces.client(None),
         )  # fmt: skip
         app.middleware(claim)
+        Openers(self.workspaces, self.modals).listen(app)
         return app
 
     async def _authorize(self, team_id: str | None, enterprise_id: str | None) -> AuthorizeResult:
@@ -85,7 +91,8 @@ class SlackDoor:
         )
 
     async def _check(self, body: dict[str, Any]) -> dict[str, str]:
-        return {}
+        workspace = await self.workspaces.of(str((body.get("team") or {}).get("id") or (body.get("user") or {}).get("team_id") or ""))
+        return await self.submissions.check(body, workspace) if workspace else {}
 
     async def _handle(self, claim: Claim) -> None:
         workspace = await self.workspaces.of(claim.team)
@@ -97,6 +104,8 @@ class SlackDoor:
             await self._commands.command(claim, workspace)
         elif body.get("type") == "block_actions":
             await self._clicks.click(claim, workspace)
+        elif body.get("type") == "view_submission":
+            await self.submissions.submit(claim, workspace)
         elif body.get("type") == "event_callback":
             await self._event(body["event"])(claim, workspace)
         else:

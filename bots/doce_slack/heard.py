@@ -11,7 +11,11 @@ from doce_slack.text import unescaped
 #: Subtypes of messages that are somebody's words.
 SPOKEN = (None, "file_share", "thread_broadcast", "me_message")
 #: Buttons that only open something in Slack: nothing to be claimed. `modals` opens them.
-OPENERS = ("other", "deny_say", "details", "rollback", "new", "menu", "pick")
+OPENERS = ("other", "deny_say", "details", "rollback", "new", "rename", "model", "delete")
+#: Shortcuts by kind and callback id, with their names.
+SHORTCUTS = {
+    ("global", "doce:new"): "New site", ("message", "doce:send"): "Send to doce", ("message", "doce:rollback"): "Roll back to here",
+}  # fmt: skip
 #: Buttons that only lead somewhere.
 LINKS = ("preview", "open", "visit")
 _LINK = re.compile(r"<((?:https?|mailto)[^|>]*)(?:\|([^>]*))?>")
@@ -104,9 +108,8 @@ def action(body: dict[str, Any]) -> tuple[str, str]:
     chosen = first.get("selected_option") or {}
     value = str(chosen.get("value") or first.get("value") or "")
     if name == "menu":
-        word, _, value = value.partition(":")
-        # What the menu does by itself is a click like any other.
-        return (word if word in ("logs", "versions") else "menu"), value
+        # What is chosen in a menu is a button like any other.
+        name, _, value = value.partition(":")
     return name, value
 
 
