@@ -79,3 +79,54 @@ def select(action: str, placeholder: str, options: Sequence[Block], initial: Blo
     if initial:
         made["initial_option"] = initial
     return made
+
+
+# Forms
+
+
+def text_input(placeholder: str = "", *, initial: str = "", multiline: bool = False, most: int = 3000) -> Block:
+    made: Block = {"type": "plain_text_input", "action_id": "doce:text", "multiline": multiline, "max_length": most}
+    if placeholder:
+        made["placeholder"] = plain(placeholder, 150)
+    if initial:
+        made["initial_value"] = initial[:most]
+    return made
+
+
+def choice(kind: str, options: Sequence[Block], initial: Block | None = None) -> Block:
+    """`kind`: radio_buttons or checkboxes, of at most 10."""
+    made: Block = {"type": kind, "action_id": "doce:choice", "options": list(options)[:10]}
+    if initial:
+        made["initial_option"] = initial
+    return made
+
+
+def multi_select(placeholder: str, options: Sequence[Block]) -> Block:
+    return {
+        "type": "multi_static_select", "action_id": "doce:choice", "placeholder": plain(placeholder, 150), "options": list(options)[:100],
+    }  # fmt: skip
+
+
+def searched(action: str, placeholder: str, initial: Block | None = None) -> Block:
+    """A list too long to be sent: Slack asks doce for what fits the letters typed."""
+    made: Block = {
+        "type": "external_select", "action_id": f"doce:{action}", "placeholder": plain(placeholder, 150), "min_query_length": 0,
+    }  # fmt: skip
+    if initial:
+        made["initial_option"] = initial
+    return made
+
+
+def conversations(placeholder: str) -> Block:
+    return {
+        "type": "conversations_select", "action_id": "doce:choice", "placeholder": plain(placeholder, 150),
+        "filter": {"include": ["public", "private"], "exclude_bot_users": True},
+    }  # fmt: skip
+
+
+def field(name: str, label: str, element: Block, *, optional: bool = False, hint: str = "") -> Block:
+    """An input of a form; `name` is what its value and what is wrong with it go by."""
+    made: Block = {"type": "input", "block_id": name, "label": plain(label, 2000), "element": element, "optional": optional}
+    if hint:
+        made["hint"] = plain(hint, 2000)
+    return made

@@ -35,13 +35,9 @@ class Clicks:
         """Settles the claim in any case but a line to Slack that broke."""
         body = claim.payload
         name, value = heard.action(body)
-        container = body.get("container") or {}
-        asker = Asker(
-            workspace, claim.channel, str(body["user"]["id"]), container.get("thread_ts") or (body.get("message") or {}).get("thread_ts"),
-            response_url=body.get("response_url"),
-        )  # fmt: skip
+        asker = Asker.of(body, workspace)
         try:
-            person, _ = await self._talk.people.acting(claim.team, asker.user, claim.channel)
+            person, _ = await self._talk.people.acting(claim.team, asker.user, asker.channel)
             if name.startswith("choose"):
                 await self._choose(claim, asker, person, value)
             elif name in self._known:

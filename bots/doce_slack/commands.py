@@ -12,9 +12,11 @@ from doce.chats.channels import ChannelRules
 from doce.chats.claims import Claim
 from doce.errors import BadRequest, DoceError
 from doce_slack import blocks, heard
-from doce_slack.calls import Lost, Refused
+from doce_slack.calls import Lost
 from doce_slack.conversation import Conversation
+from doce_slack.modals import Modals
 from doce_slack.people import NotLinked
+from doce_slack.places import may_post
 from doce_slack.replies import Asker, quoted
 from doce_slack.text import escaped, unescaped
 from doce_slack.workspaces import KIND, Workspace
@@ -32,8 +34,8 @@ HELP = """*doce makes sites from sentences.*
 class Commands:
     """Does what a slash command asks."""
 
-    def __init__(self, conversation: Conversation) -> None:
-        self._talk = conversation
+    def __init__(self, conversation: Conversation, modals: Modals) -> None:
+        self._talk, self._modals = conversation, modals
         self._services, self._do, self._people = conversation.services, conversation.do, conversation.people
 
     async def command(self, claim: Claim, workspace: Workspace) -> None:
@@ -53,6 +55,8 @@ class Commands:
             person, rules = await self._people.acting(claim.team, asker.user, asker.channel)
             if word == "":
                 await self._hello(claim, asker, person)
+            elif word in ("new", "create") and not rest:
+                await self._new(claim, asker, person)
             elif word in _OWN:
                 await _OWN[word](self, claim, asker, person, rules, rest)
             else:
@@ -68,28 +72,14 @@ class Commands:
         parsed = await self._do(words.parse, text, Call(self._services, person), here=rules.project_id)
         name = parsed.action.name
         if name == "projects.create":
-            await self._may_post(asker)
+            await may_post(asker)
             await self._talk.create(claim, asker, person, parsed.input, root=None, ts=None)
         elif name == "prompts.add":
-            await self._may_post(asker)
+            await may_post(asker)
             assert isinstance(parsed.input, Chat)
             await self._talk.chat(claim, asker, person, parsed.input.project, parsed.input.text, [], root=None, ts=None)
         else:
             await self._talk.simple(claim, asker, person, parsed)
-
-    async def _may_post(self, asker: Asker) -> None:
-        """Before anything is made: its thread has to be somewhere. Raises BadRequest that says how to let doce in."""
-        try:
-            found = (await asker.workspace.call("conversations.info", channel=asker.channel, urgent=True))["channel"]
-            if found.get("is_member") or found.get("is_im"):
-                return
-            if found.get("is_private") or found.get("is_mpim"):
-                raise _outside()
-            await asker.workspace.call("conversations.join", channel=asker.channel, urgent=True)
-        except Refused as error:
-            if error.code == "is_archived":
-                raise BadRequest("This channel is archived.", hint="Run it again in another one.") from None
-            raise _outside() from None
 
     # Words of its own
 
@@ -111,7 +101,8 @@ class Commands:
         await asker.tell(text, [blocks.section(f"```{escaped(text[:2900])}```" if topic else text)])
 
     async def _hello(self, claim: Claim, asker: Asker, person: Person) -> None:
-        """The help, and the latest projects."""
+        """The dialog for a new site; below it the help, and the latest projects."""
+        await self._modals.create(asker, person, str(claim.payload.get("trigger_id")))
         await self._talk.settle(claim, "help")
         latest = await self._do(self._services.projects.list, person.id, limit=3)
         lines = [f"*{escaped(one.name)}* · {one.status.value} · `{one.slug}`" for one in latest.items]
@@ -120,6 +111,13 @@ class Commands:
             body += [blocks.divider(), blocks.section("\n".join(lines))]
         body += blocks.actions(blocks.button("New site", "new", style="primary"))
         await asker.tell("doce makes sites from sentences.", body)
+
+    async def _new(self, claim: Claim, asker: Asker, person: Person) -> None:
+        """A dialog, where Slack still takes one; after three seconds, a restart say, words have to do."""
+        opened = await self._modals.create(asker, person, str(claim.payload.get("trigger_id")))
+        if await self._talk.settle(claim, "new") and not opened:
+            text = "What should it be? Say it in a sentence: `/doce new a portfolio for a ceramicist`."
+            await asker.tell(text, [blocks.section(text), *blocks.actions(blocks.button("New site", "new", style="primary"))])
 
     async def _use(self, claim: Claim, asker: Asker, person: Person, rules: ChannelRules, rest: str) -> None:
         made = await self._change(claim, asker, person, "channels.use", project=rest or None)
@@ -180,7 +178,3 @@ def _users(text: str) -> list[str]:
     if not found:
         raise BadRequest("Whom?", hint="Mention them: `allow @ada`.")
     return found
-
-
-def _outside() -> BadRequest:
-    return BadRequest("I cannot post in this channel yet. Nothing was made.", hint="Type `/invite @doce` here, then run it again.")

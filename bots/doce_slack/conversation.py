@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from doce.actions import words
-from doce.actions.projects import Create
+from doce.actions.projects import Attached, Create
 from doce.actions.prompts import Chat, Edit, OfPrompt
 from doce.actions.registry import ACTIONS, Call, Input, perform
 from doce.actions.render import plain
@@ -178,23 +178,29 @@ class Conversation:
         taken = await fetch(asker.workspace, event.get("files") or [])
         if await self._answers_question(claim, person, thread, text, taken):
             return
-        text = await self._signed(asker, thread, text)
+        text = await self._signed(asker, thread, text) or taken.instead_of_text
+        if await self.prompt(claim, asker, person, thread, text, taken.attached, ts=str(event["ts"]), now=now):
+            await self.tell_skipped(asker, taken)
+
+    async def prompt(
+        self, claim: Claim, asker: Asker, person: Person, thread: Thread, text: str, attached: list[Attached], *, ts: str | None,
+        now: bool = False,
+    ) -> bool:  # fmt: skip
+        """A prompt that shows in a thread. `ts` is the message it was asked with. False: it was asked before."""
         made: list[PromptView] = []
 
         def do() -> None:
-            prompt: PromptView = self._act(
-                person, "prompts.add", project=thread.project_id, text=text or taken.instead_of_text, attachments=taken.attached
-            )
-            self.services.chats.threads.asked(prompt.id, thread.id, ts=str(event["ts"]), external_user=asker.user)
+            prompt: PromptView = self._act(person, "prompts.add", project=thread.project_id, text=text, attachments=attached)
+            self.services.chats.threads.asked(prompt.id, thread.id, ts=ts, external_user=asker.user)
             made.append(prompt)
 
         if not await self.settle(claim, "prompt", do):
-            return
+            return False
         if now:
             await self._send_now(person, made[0])
         elif await self.do(self._waits, made[0]):
-            await self._queued(asker, made[0])
-        await self._tell_skipped(asker, taken)
+            await self._queued(asker, made[0], written=ts is not None)
+        return True
 
     async def _signed(self, asker: Asker, thread: Thread, text: str) -> str:
         """With the name of who says it, unless that is who began the thread."""
@@ -213,9 +219,11 @@ class Conversation:
         except Conflict:
             logger.info("a prompt that was to be sent at once was sent already", extra={"prompt_id": prompt.id})
 
-    async def _queued(self, asker: Asker, prompt: PromptView) -> None:
+    async def _queued(self, asker: Asker, prompt: PromptView, *, written: bool) -> None:
         value = f"{prompt.project_id}:{prompt.id}"
-        text = "Queued: it runs after what is going on. Edit your message to change it, delete it to take it back."
+        text = "Queued: it runs after what is going on."
+        if written:
+            text += " Edit your message to change it, delete it to take it back."
         body = [
             blocks.section(text),
             *blocks.actions(blocks.button("Send now", "send_now", value), blocks.button("Remove", "unqueue", value)),
@@ -249,7 +257,7 @@ class Conversation:
         found = [QuestionResolved.model_validate(one.payload) for one in told if one.at >= claim.at]
         return any(one.by == person.id and one.answers == [[text]] for one in found)
 
-    async def _tell_skipped(self, asker: Asker, taken: Taken) -> None:
+    async def tell_skipped(self, asker: Asker, taken: Taken) -> None:
         if taken.skipped:
             text = "\n".join(f"• {escaped(one)}" for one in taken.skipped)
             await asker.tell(f"Not everything came along:\n{text}", [blocks.section(f"Not everything came along:\n{text}")])
@@ -278,7 +286,7 @@ class Conversation:
             project_id = getattr(parsed.input, "project", None) or default
             words_ = getattr(parsed.input, "text", None) or text
             await self.chat(claim, asker, person, str(project_id), f"{words_}{context}", taken.attached, root=root, ts=str(event["ts"]))
-        await self._tell_skipped(asker, taken)
+        await self.tell_skipped(asker, taken)
 
     async def create(
         self, claim: Claim, asker: Asker, person: Person, given: Create | Input, *, root: str | None, ts: str | None
@@ -461,7 +469,7 @@ class Conversation:
 
         await self.settle(claim, "stop", do, outside=True)
 
-    async def act(self, claim: Claim, person: Person, name: str, **given: Any) -> None:
+    async def act(self, claim: Claim, person: Person, name: str, /, **given: Any) -> None:
         """One action, and the end of the claim."""
         await self.settle(claim, name, lambda: self._act(person, name, **given), outside=name in OUTSIDE)
 
@@ -487,7 +495,7 @@ class Conversation:
         faults.point("slack.settled")
         return mine
 
-    def _act(self, person: Person, name: str, **given: Any) -> Any:
+    def _act(self, person: Person, name: str, /, **given: Any) -> Any:
         chosen = ACTIONS[name]
         return perform(chosen, self.services, person, chosen.input(**given))
 

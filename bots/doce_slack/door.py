@@ -28,11 +28,14 @@ from doce_slack.heard import REMOVED
 from doce_slack.install import Installing, Page
 from doce_slack.intake import Intake
 from doce_slack.manifest import EVENTS_PATH
+from doce_slack.modals import Modals
+from doce_slack.openers import Openers
 from doce_slack.pace import Pace
 from doce_slack.people import People
 from doce_slack.removed import Removed
 from doce_slack.replies import Asker
 from doce_slack.requests import Requests
+from doce_slack.submissions import Submissions
 from doce_slack.teller import Teller
 from doce_slack.workspaces import Do, Workspaces
 
@@ -63,7 +66,9 @@ class SlackDoor:
         self.people = People(services, do)
         self.teller = Teller(services, self.workspaces, do)
         self.conversation = Conversation(services, self.workspaces, self.people, self.teller, do)
-        self._commands, self._clicks = Commands(self.conversation), Clicks(self.conversation)
+        self.modals = Modals(self.conversation)
+        self.submissions = Submissions(self.conversation, self.modals)
+        self._commands, self._clicks = Commands(self.conversation, self.modals), Clicks(self.conversation)
         self.intake = Intake(services.chats.claims, do, self._handle, self._check, gave_up=self._gave_up)
         self.app = self._bolt()
         self._removed = Removed(self.conversation)
@@ -98,6 +103,7 @@ class SlackDoor:
         )  # fmt: skip
         app.middleware(claim)
         app.error(fine)
+        Openers(self.workspaces, self.modals).listen(app)
         return app
 
     async def _authorize(self, team_id: str | None, enterprise_id: str | None) -> AuthorizeResult | None:
@@ -114,7 +120,8 @@ class SlackDoor:
         )
 
     async def _check(self, body: dict[str, Any]) -> dict[str, str]:
-        return {}
+        workspace = await self.workspaces.of(str((body.get("team") or {}).get("id") or (body.get("user") or {}).get("team_id") or ""))
+        return await self.submissions.check(body, workspace) if workspace else {}
 
     async def _gave_up(self, claim: Claim) -> None:
         """Whoever asked hears that it was given up, and the log has the same reference."""
@@ -144,6 +151,8 @@ class SlackDoor:
             await self._commands.command(claim, workspace)
         elif body.get("type") == "block_actions":
             await self._clicks.click(claim, workspace)
+        elif body.get("type") == "view_submission":
+            await self.submissions.submit(claim, workspace)
         elif body.get("type") == "event_callback":
             await self._event(body["event"])(claim, workspace)
         else:

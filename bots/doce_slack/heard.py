@@ -13,7 +13,11 @@ SPOKEN = (None, "file_share", "thread_broadcast", "me_message")
 #: Events that tell that doce may no longer be in a workspace.
 REMOVED = ("app_uninstalled", "tokens_revoked")
 #: Buttons that only open something in Slack: nothing to be claimed. `modals` opens them.
-OPENERS = ("other", "deny_say", "details", "rollback", "new", "menu", "pick")
+OPENERS = ("other", "deny_say", "details", "rollback", "new", "rename", "model", "delete")
+#: Shortcuts by kind and callback id, with their names.
+SHORTCUTS = {
+    ("global", "doce:new"): "New site", ("message", "doce:send"): "Send to doce", ("message", "doce:rollback"): "Roll back to here",
+}  # fmt: skip
 #: Buttons that only lead somewhere.
 LINKS = ("preview", "open", "visit")
 _LINK = re.compile(r"<((?:https?|mailto)[^|>]*)(?:\|([^>]*))?>")
@@ -115,9 +119,8 @@ def action(body: dict[str, Any]) -> tuple[str, str]:
     chosen = first.get("selected_option") or {}
     value = str(chosen.get("value") or first.get("value") or "")
     if name == "menu":
-        word, _, value = value.partition(":")
-        # What the menu does by itself is a click like any other.
-        return (word if word in ("logs", "versions") else "menu"), value
+        # What is chosen in a menu is a button like any other.
+        name, _, value = value.partition(":")
     return name, value
 
 

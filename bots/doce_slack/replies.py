@@ -13,6 +13,7 @@ from doce.errors import DoceError
 from doce_slack import blocks
 from doce_slack.blocks import Block
 from doce_slack.calls import Lost, Refused
+from doce_slack.forms import About
 from doce_slack.text import cut, escaped, fitting, harmless
 from doce_slack.workspaces import Workspace
 
@@ -29,11 +30,22 @@ class Asker:
     root: str | None = None
     response_url: str | None = None
 
+    @classmethod
+    def of(cls, body: dict[str, Any], workspace: Workspace) -> Asker:
+        """Who clicked, submitted, or chose a shortcut. A dialog is where it was opened; in App Home there is no channel."""
+        container, message, about = body.get("container") or {}, body.get("message") or {}, About.of(body.get("view") or {})
+        channel = str((body.get("channel") or {}).get("id") or container.get("channel_id") or about.channel)
+        root = container.get("thread_ts") or message.get("thread_ts") or about.root or (body.get("message_ts") if message else None)
+        return cls(workspace, channel, str(body["user"]["id"]), root, response_url=body.get("response_url"))
+
     async def tell(self, text: str, body: list[Block] | None = None, *, replace: bool = False) -> None:
         """Only to them. What cannot be told is logged: the work itself is done, and told in the thread."""
         message: dict[str, Any] = {"text": fitting(text), **({"blocks": body} if body else {})}
         try:
             if self.response_url and await self._respond({**message, "response_type": "ephemeral", "replace_original": replace}):
+                return
+            if not self.channel:
+                await self._directly(message)
                 return
             await self.workspace.call(
                 "chat.postEphemeral", channel=self.channel, user=self.user, thread_ts=self.root, urgent=True, **message

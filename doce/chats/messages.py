@@ -11,7 +11,7 @@ from doce.chats.threads import Threads
 from doce.clock import Clock
 from doce.db.connection import database
 from doce.db.ids import new_id
-from doce.db.models import ChatMessage
+from doce.db.models import ChatMessage, ChatThread
 
 Mode = Literal["stream", "post"]
 CARD = "card"
@@ -50,6 +50,13 @@ class Messages:
     def at(self, thread_id: str, ts: str) -> Message | None:
         """The one posted as `ts`."""
         row = ChatMessage.get_or_none(ChatMessage.thread_id == thread_id, ChatMessage.ts == ts)
+        return _message(row) if row else None
+
+    def find(self, kind: str, team: str, channel: str, ts: str) -> Message | None:
+        """The one posted as `ts` in a channel, whatever thread it is in."""
+        query = ChatMessage.select().join(ChatThread, on=(ChatThread.id == ChatMessage.thread_id))
+        there = (ChatThread.kind == kind) & (ChatThread.team == team) & (ChatThread.channel == channel) & ChatThread.root.is_null(False)
+        row = query.where(there, ChatMessage.ts == ts).first()
         return _message(row) if row else None
 
     def intend(self, thread_id: str, about: str, *, part: int = 0, mode: Mode = "post", covered: int = 0) -> Message:
