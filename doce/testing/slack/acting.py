@@ -100,6 +100,8 @@ class People:
             subtype="file_share" if ids else "thread_broadcast" if broadcast else "", broadcast=broadcast,
         )  # fmt: skip
         world.add(message)
+        for id_ in ids:
+            world.files[id_].posts.append((channel.id, message.ts))
         self.slack.events.message(message)
         self.slack.events.file_shared(message)
         links = [url for url in URL.findall(text) if self._unfurled(url)]
@@ -368,9 +370,7 @@ class People:
         leaving = self.slack.world.user(guest or self.slack.world.workspaces[user.team].bot_user)
         if leaving.id not in channel.members:
             raise Impossible(f"{leaving.name} is not there")
-        channel.members.remove(leaving.id)
-        self.slack.world.changed()
-        self.slack.events.member(channel, leaving.id, inviter=user.id, joined=False)
+        self.slack.left(channel, leaving.id, remover=user.id)
 
     # Pieces
 

@@ -229,6 +229,12 @@ class Slack:
         self.world.changed()
         self.events.member(channel, user, inviter=inviter)
 
+    def left(self, channel: Channel, user: str, *, remover: str = "") -> None:
+        """Somebody is not in a channel any more."""
+        channel.members.remove(user)
+        self.world.changed()
+        self.events.member(channel, user, inviter=remover, joined=False)
+
     def permalink(self, message: Message) -> str:
         """Where a person finds a message."""
         query = f"?thread_ts={message.thread_ts}&cid={message.channel}" if message.thread_ts else ""
