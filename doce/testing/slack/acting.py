@@ -70,8 +70,11 @@ class People:
         return tokens.sub(marked, text)
 
     def _there(self, who: User | str, where: Channel | str) -> tuple[User, Channel]:
-        """Both, when the person can write there. Raises Impossible."""
-        user, channel = self.slack.world.user(who), self.slack.world.channel(where)
+        """Both, when the person can write there; a bot's name is its direct conversation. Raises Impossible."""
+        user = self.slack.world.user(who)
+        if isinstance(where, str) and where.startswith("@") and self.slack.world.user(where).is_bot:
+            return user, self.slack.world.direct(user)
+        channel = self.slack.world.channel(where)
         if user.id not in channel.members:
             raise Impossible(f"{user.name} is not in {channel.name or channel.id}")
         return user, channel
