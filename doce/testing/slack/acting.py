@@ -70,8 +70,11 @@ class People:
         return tokens.sub(marked, text)
 
     def _there(self, who: User | str, where: Channel | str) -> tuple[User, Channel]:
-        """Both, when the person can write there. Raises Impossible."""
-        user, channel = self.slack.world.user(who), self.slack.world.channel(where)
+        """Both, when the person can write there; a bot's name is its direct conversation. Raises Impossible."""
+        user = self.slack.world.user(who)
+        if isinstance(where, str) and where.startswith("@") and self.slack.world.user(where).is_bot:
+            return user, self.slack.world.direct(user)
+        channel = self.slack.world.channel(where)
         if user.id not in channel.members:
             raise Impossible(f"{user.name} is not in {channel.name or channel.id}")
         return user, channel
@@ -100,6 +103,8 @@ class People:
             subtype="file_share" if ids else "thread_broadcast" if broadcast else "", broadcast=broadcast,
         )  # fmt: skip
         world.add(message)
+        for id_ in ids:
+            world.files[id_].posts.append((channel.id, message.ts))
         self.slack.events.message(message)
         self.slack.events.file_shared(message)
         links = [url for url in URL.findall(text) if self._unfurled(url)]
@@ -368,9 +373,7 @@ class People:
         leaving = self.slack.world.user(guest or self.slack.world.workspaces[user.team].bot_user)
         if leaving.id not in channel.members:
             raise Impossible(f"{leaving.name} is not there")
-        channel.members.remove(leaving.id)
-        self.slack.world.changed()
-        self.slack.events.member(channel, leaving.id, inviter=user.id, joined=False)
+        self.slack.left(channel, leaving.id, remover=user.id)
 
     # Pieces
 

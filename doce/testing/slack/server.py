@@ -48,7 +48,8 @@ class Api:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["method"]
-        arguments = await read(request)
+        method = METHODS.get(name)
+        arguments = await read(request, json=method is None or method.json)
         token = self._token(request, arguments)
         fault = self.slack.faults.next(name)
         if fault and fault.hang:
@@ -134,7 +135,7 @@ def _scopes(method: Method, token: Token) -> dict[str, str]:
     return {"x-oauth-scopes": ",".join(token.scopes), "x-accepted-oauth-scopes": ",".join(method.scopes)} if token.scopes else {}
 
 
-async def read(request: web.Request) -> Raw:
+async def read(request: web.Request, *, json: bool) -> Raw:
     """Arguments of the query and of a form or JSON in the body."""
     arguments: Raw = dict(request.query)
     if not request.can_read_body:
@@ -144,5 +145,5 @@ async def read(request: web.Request) -> Raw:
             said = await request.json()
         except ValueError:
             return arguments
-        return arguments | (said if isinstance(said, dict) else {})
+        return arguments | (said if isinstance(said, dict) and json else {})
     return arguments | {name: value for name, value in (await request.post()).items() if isinstance(value, str)}

@@ -54,7 +54,7 @@ class Slack:
 
     `people` do things; `world` and the methods here show what became of them; `courier.weather`, `faults`, `sockets` and
     `clock` make trouble. `rate` multiplies Slack's rate limits, `float("inf")` switches them off. `ack_timeout` and
-    `retry_delays` are in seconds; the delays pass by the twin's clock, so that `clock.advance` brings the next try.
+    `retry_delays` are in seconds; the delays pass by the twin's clock, so that `advance` brings the next try.
     """
 
     def __init__(self, *, host: str = "127.0.0.1", port: int = 0, rate: float = 1.0, ack_timeout: float = 3.0) -> None:
@@ -229,12 +229,28 @@ class Slack:
         self.world.changed()
         self.events.member(channel, user, inviter=inviter)
 
+    def left(self, channel: Channel, user: str, *, remover: str = "") -> None:
+        """Somebody is not in a channel any more."""
+        channel.members.remove(user)
+        self.world.changed()
+        self.events.member(channel, user, inviter=remover, joined=False)
+
     def permalink(self, message: Message) -> str:
         """Where a person finds a message."""
         query = f"?thread_ts={message.thread_ts}&cid={message.channel}" if message.thread_ts else ""
         return f"{self.url}/archives/{message.channel}/p{message.ts.replace('.', '')}{query}"
 
+    def advance(self, seconds: float) -> None:
+        """Move the time forward: streams end, triggers and addresses expire, the next try of a delivery falls due."""
+        self.clock.advance(seconds)
+        self.world.expire(STREAM_LIFETIME_S)
+        self.world.changed()
+
     # Looking
+
+    def direct(self, who: User | str) -> Channel:
+        """The direct conversation of a person and the bot."""
+        return self.world.direct(self.world.user(who))
 
     def user(self, who: str) -> User:
         return self.world.user(who)

@@ -86,7 +86,7 @@ def delete(call: Call) -> Raw:
     return {"channel": channel.id, "ts": message.ts}
 
 
-@method("chat.getPermalink")
+@method("chat.getPermalink", json=False)
 def permalink(call: Call) -> Raw:
     channel = call.channel(member=False)
     message = call.message(channel, "message_ts")
