@@ -20,7 +20,7 @@ from typing import Any
 
 from doce.docker import debian
 from doce.docker.debian import Report, Root
-from doce.docker.engine import Engine, answering
+from doce.docker.engine import AWAY, Engine, answering
 from doce.errors import DoceError, Unavailable
 from doce.settings import Settings
 from doce.toolchain import Toolchain, packages
@@ -180,7 +180,10 @@ class Images:
                         raise Unavailable(f"The image {tag} could not be pulled: {step['error'][:300]}", hint=_NO_IMAGE)
                 self._engine.client.images.get(tag)
         except (errors.NotFound, Unavailable) as error:
-            raise Unavailable(f"The image {tag} is not there and could not be pulled: {error}", hint=_NO_IMAGE) from error
+            # The engine may have gone away in the middle.
+            hint = AWAY if isinstance(error, Unavailable) and error.hint == AWAY else _NO_IMAGE
+            reason = error.message if isinstance(error, Unavailable) else error
+            raise Unavailable(f"The image {tag} is not there and could not be pulled: {reason}", hint=hint) from error
 
     def _build(self, image: Image, report: Report, *, anew: bool) -> bool:
         labels = self._found(image.tag)
