@@ -112,15 +112,19 @@ class Images:
 
     def ensure(self, name: str, report: Report) -> None:
         """Build doce's own, pull anybody else's, unless it is there. Raises Unavailable with what to do."""
-        if self.ready(name):
-            return
-        if self._built_here(name):
+        if not self.ready(name):
             self.build(name, report)
-        else:
-            self._pull(self.tag(name), report)
 
     def build(self, name: str, report: Report, *, anew: bool = False) -> bool:
-        """Build one image; False when there was nothing to do. `anew` also takes newer packages. Raises Unavailable with what to do."""
+        """Build an image of doce's own, pull anybody else's; False when there was nothing to do. `anew`: also what is newer.
+
+        Raises Unavailable with what to do.
+        """
+        if not self._built_here(name):
+            if self.ready(name) and not anew:
+                return False
+            self._pull(self.tag(name), report)
+            return True
         with self._alone():
             return self._build(self._images[name], report, anew=anew)
 

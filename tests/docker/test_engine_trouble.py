@@ -208,6 +208,12 @@ def test_an_image_that_a_registry_has_is_pulled(scene: Scene, tmp_path: Path) ->
         before = len(told)
         scene.images.ensure(tag, told.append)
         assert len(told) == before, "nothing to do"
+        # And by the command, when a setting names it.
+        client.images.remove(tag, force=True)
+        named = scene.settings.model_copy(update={"node_image": tag})
+        images = Images(named, scene.connection, Toolchain(named.cache, path=machine_path()))
+        assert [images.build("node", told.append) for _ in range(2)] == [True, False]
+        assert client.images.get(tag).tags
     finally:
         registry.terminate()
         registry.wait(10)
