@@ -21,11 +21,11 @@ def images() -> None:
 
 @images.command(epilog="\b\nExamples:\n  doce images build\n  doce images build agent --anew")
 @click.argument("name", required=False)
-@click.option("--anew", is_flag=True, help="Also when nothing changed: takes the newest Debian packages.")
+@click.option("--anew", is_flag=True, help="Also when nothing changed: takes the newest packages.")
 def build(name: str | None, anew: bool) -> int:
     """Build what is missing or outdated, from Debian and npm packages; needs no image registry.
 
-    NAME is node, agent or web; left out: all.
+    An image that DOCE_NODE_IMAGE and the like name instead is pulled. NAME is node, agent or web; left out: all.
     """
     found = _images()
     if name and name not in found.names:
@@ -36,7 +36,7 @@ def build(name: str | None, anew: bool) -> int:
         if not found.build(one, tell.line, anew=anew):
             tell.line(f"✓ {found.tag(one)} is as it should be")
         else:
-            tell.line(f"✓ {found.tag(one)} is built")
+            tell.line(f"✓ {found.tag(one)} is here now")
     return 0
 
 

@@ -81,7 +81,9 @@ def render(stack: Stack, containers: dict[str, dict[str, Any]]) -> str:
     """``compose.yaml`` for people: what each container was made with, without secrets. (JSON is YAML.)"""
     services = {service.name: _shown(service, containers[service.name]) for service in stack.services}
     note = "# Written by doce for people to read. doce does not read it: changes here change nothing.\n"
-    return note + json.dumps({"name": project_name(stack.project_id), "services": services}, indent=2) + "\n"
+    shown = json.dumps({"name": project_name(stack.project_id), "services": services}, indent=2)
+    # Compose would put the value of a variable for a word after a dollar.
+    return note + shown.replace("$", "$$") + "\n"
 
 
 def _shown(service: Service, made: dict[str, Any]) -> dict[str, Any]:

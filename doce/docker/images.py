@@ -20,7 +20,7 @@ from typing import Any
 
 from doce.docker import debian
 from doce.docker.debian import Report, Root
-from doce.docker.engine import Engine, answering
+from doce.docker.engine import AWAY, Engine, answering
 from doce.errors import DoceError, Unavailable
 from doce.settings import Settings
 from doce.toolchain import Toolchain, packages
@@ -112,15 +112,19 @@ class Images:
 
     def ensure(self, name: str, report: Report) -> None:
         """Build doce's own, pull anybody else's, unless it is there. Raises Unavailable with what to do."""
-        if self.ready(name):
-            return
-        if self._built_here(name):
+        if not self.ready(name):
             self.build(name, report)
-        else:
-            self._pull(self.tag(name), report)
 
     def build(self, name: str, report: Report, *, anew: bool = False) -> bool:
-        """Build one image; False when there was nothing to do. `anew` also takes newer packages. Raises Unavailable with what to do."""
+        """Build an image of doce's own, pull anybody else's; False when there was nothing to do. `anew`: also what is newer.
+
+        Raises Unavailable with what to do.
+        """
+        if not self._built_here(name):
+            if self.ready(name) and not anew:
+                return False
+            self._pull(self.tag(name), report)
+            return True
         with self._alone():
             return self._build(self._images[name], report, anew=anew)
 
@@ -180,7 +184,10 @@ class Images:
                         raise Unavailable(f"The image {tag} could not be pulled: {step['error'][:300]}", hint=_NO_IMAGE)
                 self._engine.client.images.get(tag)
         except (errors.NotFound, Unavailable) as error:
-            raise Unavailable(f"The image {tag} is not there and could not be pulled: {error}", hint=_NO_IMAGE) from error
+            # The engine may have gone away in the middle.
+            hint = AWAY if isinstance(error, Unavailable) and error.hint == AWAY else _NO_IMAGE
+            reason = error.message if isinstance(error, Unavailable) else error
+            raise Unavailable(f"The image {tag} is not there and could not be pulled: {reason}", hint=hint) from error
 
     def _build(self, image: Image, report: Report, *, anew: bool) -> bool:
         labels = self._found(image.tag)

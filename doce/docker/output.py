@@ -8,6 +8,7 @@ follows a container, the one that holds the lock on its mark; another takes over
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 MIN_SECRET = 6
 #: How often somebody who stands by looks whether the one who follows is gone, seconds.
 LOOK_S = 0.5
+#: What a full disk says, and when it is tried again, seconds.
+FULL, RETRY_S = (errno.ENOSPC, errno.EDQUOT), 5.0
 #: How far behind the mark a line is looked for that may have been written, bytes.
 BEHIND = 4 * 1024 * 1024
 
@@ -87,13 +90,24 @@ class Follower:
         try:
             self._logs.mkdir(parents=True, exist_ok=True)
             with _locked(self._logs / f"{self._service}.mark", self._stopped) as file:
-                if file is not None:
-                    self._copy(file)
+                while file is not None and not self._copied(file):
+                    pass
         except Exception as error:
             if not self._stopped.is_set():
                 logger.info("a container's output is not copied for now", extra={"service": self._service, "cause": str(error)})
         finally:
             self._gone()
+
+    def _copied(self, file: int) -> bool:
+        """Copy until there is nothing more; False when the disk was full meanwhile, and it is time to go on where the mark is."""
+        try:
+            self._copy(file)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            logger.warning("a container's output cannot be copied: the disk is full", extra={"service": self._service})
+            return self._stopped.wait(RETRY_S)
+        return True
 
     def _copy(self, file: int) -> None:
         log, mark = LogFile(self._logs / "docker.log"), _read(file)

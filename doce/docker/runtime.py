@@ -76,8 +76,15 @@ class DockerRuntime:
                 cancelled()
                 made[service.name] = self._up_one(stack, service, report)
         if any(service.group == "preview" for service in stack.services):
-            compose.write(stack.workspace.parent / "compose.yaml", compose.render(stack, made))
+            self._show(stack, made)
         return self.ps(stack.project_id)
+
+    def _show(self, stack: Stack, made: dict[str, dict[str, Any]]) -> None:
+        """Beside the critical path: the file is for people alone."""
+        try:
+            compose.write(stack.workspace.parent / "compose.yaml", compose.render(stack, made))
+        except OSError as error:
+            logger.warning("compose.yaml was not written", extra={"project_id": stack.project_id, "cause": str(error)})
 
     def stop(self, project_id: str, services: Collection[str] | None = None) -> None:
         with answering():

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from doce.productions.layout import CURRENT, PLACES, PREVIOUS, TO
+from doce.productions.types import TYPES
 
-TYPES = "/etc/nginx/mime.types"
 COMPRESSED = (
-    "text/css text/plain text/xml application/javascript text/javascript application/json application/xml application/rss+xml "
-    "image/svg+xml application/wasm font/ttf application/manifest+json"
+    "text/css text/plain text/xml text/markdown text/csv text/vtt text/calendar text/javascript application/json "
+    "application/xml application/rss+xml application/atom+xml application/ld+json application/geo+json application/yaml image/svg+xml "
+    "application/wasm font/ttf font/otf application/manifest+json model/gltf+json"
 )
 #: Folders and names that change with their content: what bundlers make.
 HASHED = r"(?:/_astro/|/assets/[^/]*[.-][0-9A-Za-z_-]{8,}\.|/[^/]*\.[0-9a-f]{8,}\.)[^/]*"
@@ -51,11 +52,11 @@ error_log stderr warn;
 worker_processes 2;
 events {{ worker_connections 2048; }}
 http {{
-    include {TYPES};
-    types {{ application/manifest+json webmanifest; }}
+    types {{ {" ".join(f"{kind} {ending};" for ending, kind in TYPES.items())} }}
     default_type application/octet-stream;
     charset utf-8;
-    charset_types text/css text/plain text/xml application/javascript application/json application/xml image/svg+xml;
+    charset_types text/css text/plain text/xml text/markdown text/csv text/vtt text/calendar text/javascript
+        application/json application/xml image/svg+xml;
     server_tokens off;
     access_log off;
     sendfile on;

@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from doce.productions.layout import CURRENT, PREVIOUS, TO
 from doce.productions.nginx import HASHED
+from doce.productions.types import teach
 from doce.transport import Listener, listen
 
 _HASHED = re.compile(HASHED + "$")
@@ -137,6 +138,7 @@ class Check:
 
 async def serve(config: dict[str, Any]) -> None:
     """Until SIGTERM or SIGQUIT; open requests are finished."""
+    teach()
     root = Path(config["root"])
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):

@@ -101,6 +101,9 @@ def test_compose_finds_it_and_people_read_it_without_secrets(stack: Stack, recip
     assert shown["services"]["opencode"]["environment"]["TOKEN"] == "***"
     assert shown["services"]["preview"]["ports"] == ["0.0.0.0:41007:4321"]
     assert SECRET not in json.dumps(compose.labels("instance", stack, stack.services[1], "doce/agent"))
+    priced = replace(stack.services[0], command=("echo", "$HOME costs ${PRICE}"))
+    text = compose.render(replace(stack, services=(priced,)), {"preview": recipe.of(stack, priced, "doce/node", "net")})
+    assert '"echo",\n        "$$HOME costs $${PRICE}"' in text, "Compose would look for variables"
 
 
 def test_an_image_is_built_again_when_what_it_is_made_of_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -207,9 +208,54 @@ def test_an_image_that_a_registry_has_is_pulled(scene: Scene, tmp_path: Path) ->
         before = len(told)
         scene.images.ensure(tag, told.append)
         assert len(told) == before, "nothing to do"
+        # And by the command, when a setting names it.
+        client.images.remove(tag, force=True)
+        named = scene.settings.model_copy(update={"node_image": tag})
+        images = Images(named, scene.connection, Toolchain(named.cache, path=machine_path()))
+        assert [images.build("node", told.append) for _ in range(2)] == [True, False]
+        assert client.images.get(tag).tags
     finally:
         registry.terminate()
         registry.wait(10)
+
+
+#: A registry that takes calls and never answers.
+SILENT = """
+import socket
+with socket.create_server(("127.0.0.1", 5001)) as door:
+    print("listens", flush=True)
+    kept = []
+    while True:
+        kept.append(door.accept())
+        print("asked", flush=True)
+"""
+
+
+def test_an_engine_that_dies_in_the_middle_of_a_pull(scene: Scene) -> None:
+    words = scene.engine.words_inside(sys.executable, "-c", SILENT)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as silent:
+        assert silent.stdout
+        assert silent.stdout.readline() == "listens\n"
+        failures: list[Exception] = []
+
+        def pull() -> None:
+            try:
+                scene.images.ensure("127.0.0.1:5001/somebody/slow:1", lambda line: None)
+            except Exception as error:
+                failures.append(error)
+
+        pulling = threading.Thread(target=pull)
+        pulling.start()
+        assert silent.stdout.readline() == "asked\n"
+        scene.engine.kill()
+        pulling.join(20)
+        silent.kill()
+    (failure,) = failures
+    assert isinstance(failure, Unavailable), "so that the job tries again"
+    assert "could not be pulled: The Docker engine does not answer" in str(failure)
+    assert "systemctl start docker" in str(failure.hint)
+    scene.engine.start()
+    assert scene.up(scene.service())["preview"].state == "running"
 
 
 def test_an_image_that_no_registry_has(scene: Scene) -> None:

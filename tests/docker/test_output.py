@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,22 @@ def test_killed_at_any_step_nothing_is_repeated_or_lost(tmp_path: Path, monkeypa
     assert written.replace(ENDED, "") == EXPECTED
     # Told once or, killed in the very moment, once more; never not at all.
     assert 1 <= written.count(ENDED) <= 2
+
+
+def test_a_full_disk_delays_the_lines_and_loses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries, real = 0, LogFile.write
+
+    def write(log: LogFile, lines: str) -> None:
+        nonlocal tries
+        tries += 1
+        if tries in (2, 3, 6):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(log, lines)
+
+    monkeypatch.setattr(LogFile, "write", write)
+    monkeypatch.setattr(output, "RETRY_S", 0)
+    follow(tmp_path)
+    assert (tmp_path / "docker.log").read_text() == EXPECTED + ENDED
 
 
 def test_another_container_of_the_same_service_begins_anew(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ def served(layout: ProductionLayout, stacks: ProductionStacks, project: ProjectV
         yield ports
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        _, said = process.communicate(timeout=10)
+    assert said == "", "it warns of nothing"
 
 
 @pytest.mark.parametrize(

@@ -198,6 +198,43 @@ def test_an_agent_cannot_reach_out_through_its_home(home: House, site: str) -> N
     assert prompt["state"] == "completed"
 
 
+def test_an_agent_cannot_change_what_doce_runs_for_it(home: House, site: str, client: Any) -> None:
+    def described() -> dict[str, Any]:
+        found = {}
+        for service in ("preview", "opencode"):
+            made = client.containers.get(container_name(site, service)).attrs
+            mounts = sorted((one["Source"], one["Destination"], one["RW"]) for one in made["Mounts"])
+            limits = {name: made["HostConfig"][name] for name in ("CapDrop", "Memory", "PidsLimit", "Privileged", "PortBindings", "Binds")}
+            found[service] = (
+                made["Config"]["Entrypoint"],
+                made["Config"]["Cmd"],
+                made["Config"]["Image"],
+                made["Config"]["User"],
+                mounts,
+                limits,
+            )
+        return found
+
+    before, shown = described(), (home.folder / "projects" / site / "compose.yaml").read_text()
+    workspace = home.folder / "projects" / site / "workspace"
+    for name, text in (
+        ("doce.toml", 'image = "evil"\\n[dev]\\ncommand = ["sh", "-c", "id"]\\nport = 1'),
+        ("compose.yaml", "services: {preview: {image: evil, privileged: true}}"),
+        (".env", "DOCE_RUNTIME=process"),
+        ("opencode.json", "{}"),
+    ):
+        shell(home, site, f"printf '{text}' > {name} && ls -a")
+        assert (workspace / name).exists()
+    for place in (f"{workspace.parent}/compose.yaml", f"{workspace.parent}/history.git", "/opt/doce/launch.sh", "/etc/passwd"):
+        said = shell(home, site, f"echo evil >> {place}; echo left with $?")
+        assert "left with 0" not in said, place
+    after = max(event.seq for event in home.doce.events(site, follow=False))
+    home.doce.request("POST", f"/api/projects/{site}/restart")
+    home.until(site, lambda event: event.type == "project.status" and event.payload["status"] == "running", after=after)
+    assert described() == before
+    assert (home.folder / "projects" / site / "compose.yaml").read_text() == shown
+
+
 def test_a_user_that_the_images_do_not_know(images: None, cache: Path, tmp_path: Path) -> None:
     """As on a machine whose person is not the first one."""
     with docked(tmp_path / "data", cache, DOCE_CONTAINER_UID="1234") as home:

@@ -158,11 +158,24 @@ def test_visitors_notice_nothing_of_deploys_and_rollbacks(home: House, site: str
         rollback(home, site, "v9")
 
 
+#: Names of files, and what a browser takes them for.
+TYPED = {
+    "app.js": "text/javascript", "module.mjs": "text/javascript", "style.css": "text/css",
+    "data.json": "application/json", "app.webmanifest": "application/manifest+json", "code.wasm": "application/wasm",
+    "notes.md": "text/markdown", "prices.csv": "text/csv", "words.txt": "text/plain", "captions.vtt": "text/vtt",
+    "letters.woff2": "font/woff2", "letters.ttf": "font/ttf", "picture.avif": "image/avif", "picture.webp": "image/webp",
+    "drawing.svg": "image/svg+xml", "a picture ü.png": "image/png", "sound.mp3": "audio/mpeg", "sound.wav": "audio/wav",
+    "film.mp4": "video/mp4", "film.webm": "video/webm", "paper.pdf": "application/pdf",
+}  # fmt: skip
+
+
 def test_what_is_served_and_how(home: House, site: str) -> None:
     write(home, site, "public/404.html", "<!doctype html><title>Lost</title>")
     write(home, site, "public/.secret", "no")
     write(home, site, "public/assets/app-0a1b2c3d4e.js", "console.log(1)\n" * 100)
     write(home, site, "public/sub/index.html", "<!doctype html><title>Sub</title>")
+    for name in TYPED:
+        write(home, site, f"public/{name}", "x")
     url = deploy(home, site)["url"].rstrip("/")
     with httpx.Client(base_url=url, trust_env=False) as client:
         page = client.get("/")
@@ -171,6 +184,10 @@ def test_what_is_served_and_how(home: House, site: str) -> None:
         script = client.get("/assets/app-0a1b2c3d4e.js", headers={"accept-encoding": "gzip"})
         assert "immutable" in script.headers["cache-control"]
         assert script.headers["content-encoding"] == "gzip"
+        for name, kind in TYPED.items():
+            assert client.get(f"/{name}").headers["content-type"].split(";")[0] == kind, name
+        assert client.head("/").headers["content-length"]
+        assert client.post("/").status_code == 405
         part = client.get("/assets/app-0a1b2c3d4e.js", headers={"range": "bytes=0-6", "accept-encoding": "identity"})
         assert (part.status_code, part.text) == (206, "console")
         assert "<title>Sub</title>" in client.get("/sub/", follow_redirects=True).text
