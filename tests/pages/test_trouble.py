@@ -228,3 +228,35 @@ def test_a_keyboard_is_enough(home: House, window: Open, password: str, project:
     expect(page.locator(".menu-body")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator(".menu-body")).to_be_hidden()
+
+
+def test_what_was_used_is_shown_live_after_a_broken_stream_and_after_kill_9(home: House, window: Open, password: str, project: str) -> None:
+    """Per prompt, project and user; the page says while it is open what the sums say, and the same when it is loaded anew."""
+    (bo := window(home)).sign_in("Bo", password)
+    page = at(bo, f"/projects/{project}")
+
+    def used(of: str, name: str) -> int:
+        sums = home.doce.request("GET", "/api/usage", query={"by": of, "limit": 1000})["items"]
+        return sum(one["input"] + one["output"] for one in sums if one["of"] == name)
+
+    def shown() -> int:
+        return int("".join(filter(str.isdigit, page.inner_text("#spent").partition("tokens")[0])))
+
+    me, about = page.evaluate("fetch('/api/me').then(a => a.json())")["id"], home.doce.project(project)["id"]
+    for words, dies in (("[[rehearse break]] add a gallery", False), ("[[rehearse long 6000]] and a story", True)):
+        turns, mine = page.locator(".turn").count(), used("user", me)
+        page.fill("#text", words)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".turn.working .said-text p")
+        if dies:
+            home.kill()
+            home.start()
+        expect(page.locator(".turn.completed, .turn.interrupted, .turn.failed, .turn.stopped")).to_have_count(turns + 1)
+        prompt = home.doce.prompts(project)["items"][0]["id"]
+        expect(page.locator("#spent")).to_contain_text(f"{used('project', about):,} tokens")
+        assert used("prompt", prompt) > 0
+        assert used("user", me) >= mine + used("prompt", prompt)
+        live = shown()
+        page.reload()
+        page.wait_for_selector(".turn.completed")
+        assert shown() == live == used("project", about)
