@@ -10,6 +10,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.system.house import House, house
+from tests.system.test_key import KEY
+from tests.system.test_key import provider as provider
 
 from .conftest import DESKTOP, PHONE, Open, Window
 
@@ -146,6 +148,44 @@ def test_a_picture_the_agent_cannot_read_is_told_at_its_prompt(home: House, wind
     expect(page.locator(".turn.completed").last).to_contain_text("without it")
 
 
+def test_a_viewer_looks_and_no_more(home: House, window: Open, password: str, project: str) -> None:
+    made = home.doce.request("POST", "/api/users", body={"name": "Vic"})
+    (vic := window(home)).sign_in("Vic", made["password"])
+    vic.go(f"/projects/{project}")
+    expect(vic.page.locator("h1")).to_have_text("Not yours to see")
+    home.doce.request("POST", f"/api/projects/{project}/members/Vic", body={"role": "viewer"})
+    page = at(vic, f"/projects/{project}")
+    for part in ("#text", "#send", "#model"):
+        expect(page.locator(part)).to_be_disabled()
+    page.click("#tab-about")
+    expect(page.locator("#members")).to_contain_text("Vic")
+    assert page.locator("text=Delete this project").count() == 0
+    page.click("text=Restart")
+    expect(page.locator("#refused")).to_contain_text("this takes an editor")
+
+
+def test_a_key_is_set_on_the_page_and_never_shown_again(home: House, window: Open, password: str, provider: str) -> None:
+    (bo := window(home)).sign_in("Bo", password)
+    page = bo.go("/settings")
+    page.wait_for_selector("#models summary")
+    page.fill("#new-provider [name=provider]", "mine")
+    page.fill("#new-provider [name=baseUrl]", provider)
+    page.fill("#new-provider [name=key]", "sk-wrong")
+    page.click("text=Add and check")
+    expect(page.locator("#new-provider .wrong")).to_contain_text("refuses this key")
+    page.fill("#new-provider [name=key]", KEY)
+    page.click("text=Add and check")
+    expect(page.locator("#providers")).to_contain_text("key is set")
+    expect(page.locator("#models")).to_contain_text("mine/builder")
+    assert page.input_value("#new-provider [name=key]") == ""
+    page.reload()
+    expect(page.locator("#models")).to_contain_text("mine/builder")
+    assert KEY not in page.content()
+    page.click("[aria-label='Remove mine']")
+    page.click("dialog >> text=Yes")
+    expect(page.locator("#models")).not_to_contain_text("mine/builder")
+
+
 def test_words_of_every_kind_stay_in_their_place(home: House, window: Open, password: str, project: str) -> None:
     """Markup, very long words and other directions, as a name, a prompt, an answer and a file, on the narrowest page."""
     home.ask(project, f"[[rehearse run: touch 'public/{EVIL.replace('/', ' ')}.txt' public/{LONG * 3}.txt]] עברית \u202e {LONG * 3}")
@@ -228,3 +268,35 @@ def test_a_keyboard_is_enough(home: House, window: Open, password: str, project:
     expect(page.locator(".menu-body")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator(".menu-body")).to_be_hidden()
+
+
+def test_what_was_used_is_shown_live_after_a_broken_stream_and_after_kill_9(home: House, window: Open, password: str, project: str) -> None:
+    """Per prompt, project and user; the page says while it is open what the sums say, and the same when it is loaded anew."""
+    (bo := window(home)).sign_in("Bo", password)
+    page = at(bo, f"/projects/{project}")
+
+    def used(of: str, name: str) -> int:
+        sums = home.doce.request("GET", "/api/usage", query={"by": of, "limit": 1000})["items"]
+        return sum(one["input"] + one["output"] for one in sums if one["of"] == name)
+
+    def shown() -> int:
+        return int("".join(filter(str.isdigit, page.inner_text("#spent").partition("tokens")[0])))
+
+    me, about = page.evaluate("fetch('/api/me').then(a => a.json())")["id"], home.doce.project(project)["id"]
+    for words, dies in (("[[rehearse break]] add a gallery", False), ("[[rehearse long 6000]] and a story", True)):
+        turns, mine = page.locator(".turn").count(), used("user", me)
+        page.fill("#text", words)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".turn.working .said-text p")
+        if dies:
+            home.kill()
+            home.start()
+        expect(page.locator(".turn.completed, .turn.interrupted, .turn.failed, .turn.stopped")).to_have_count(turns + 1)
+        prompt = home.doce.prompts(project)["items"][0]["id"]
+        expect(page.locator("#spent")).to_contain_text(f"{used('project', about):,} tokens")
+        assert used("prompt", prompt) > 0
+        assert used("user", me) >= mine + used("prompt", prompt)
+        live = shown()
+        page.reload()
+        page.wait_for_selector(".turn.completed")
+        assert shown() == live == used("project", about)

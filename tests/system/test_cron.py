@@ -84,14 +84,21 @@ def test_a_prompt_at_a_fixed_time(home: House, project: str) -> None:
     assert "no provider 'nobody'" in one_line(cron(home, "prompt", "--model", "nobody/nothing", "clocks", "more"))
 
 
-def test_the_same_work_is_done_once_at_a_time(home: House) -> None:
-    words = ["--deploy", "clocks", "again"]
-    which = hashlib.sha256("\0".join(["prompt.py", home.doce.address.url, *words]).encode()).hexdigest()[:16]
-    before = home.doce.prompts("clocks")["items"][0]["id"]
-    with (home.folder / "cron-cache" / "locks" / f"prompt.py-{which}.lock").open("w") as held:
+WORDS = {"deploy": ["clocks"], "prompt": ["clocks", "again"], "prune": [], "usage": ["usage.csv"], "health": [], "backup": ["backups"]}
+
+
+@pytest.mark.parametrize("script", NAMES)
+def test_the_same_work_is_done_once_at_a_time(home: House, script: str) -> None:
+    """Where it runs already, another does not even ask; other words are other work."""
+    words, nowhere = WORDS[script], "http://127.0.0.1:9"
+    which = hashlib.sha256("\0".join([f"{script}.py", nowhere, *words]).encode()).hexdigest()[:16]
+    locks = home.folder / "cron-cache" / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / f"{script}.py-{which}.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert cron(home, "prompt", *words) == (0, "", "")
-    assert home.doce.prompts("clocks")["items"][0]["id"] == before
+        assert cron(home, script, *words, DOCE_URL=nowhere) == (0, "", "")
+        assert "127.0.0.1:9" in one_line(cron(home, script, "--timeout", "9", *words, DOCE_URL=nowhere))
+    assert "127.0.0.1:9" in one_line(cron(home, script, *words, DOCE_URL=nowhere))
 
 
 def test_usage_of_a_day(home: House, project: str) -> None:

@@ -7,7 +7,7 @@ import io
 import json
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,15 @@ import psutil
 import pytest
 
 from doce.client import calls
+from doce.docker.compose import container_name
+from doce.docker.engine import Engine
 from doce.llm import rehearsal
 
-from .house import house
+from .conftest import docked
+from .house import House, house
+from .test_docker import shell
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
 KEY = "sk-proj-0A1b2C3d4E5f6G7h8I9j-KEYKEYKEY"
 
 
@@ -68,46 +72,83 @@ def provider() -> Iterator[str]:
     server.server_close()
 
 
-def test_the_key_is_nowhere_in_clear(tmp_path: Path, cache: Path, provider: str) -> None:
-    folder = tmp_path / "data"
-    with house(folder, cache, DOCE_RUNTIME="process") as made:
-        doce = made.doce
-        answers: list[Any] = [doce.set_provider("mine", KEY, base_url=provider)]
-        assert answers[0]["models"] == 1
-        project, events = made.create("a site about tea", model="mine/builder")
-        assert events[-1].type == "chat.prompt.completed"
-        _, more = made.ask(project, "[[rehearse run: env]] look around")
-        assert more[-1].type == "chat.prompt.completed"
-        spent = doce.request("GET", f"/api/projects/{project}/usage")
-        assert spent["models"][0]["of"] == "mine/builder"
-        assert spent["total"]["input"] > 0
-        assert any(event.type == "chat.usage" for event in events)
+@pytest.fixture(params=["process", "docker"])
+def home(request: pytest.FixtureRequest, tmp_path: Path, cache: Path) -> Iterator[House]:
+    """A doce of each runtime, with an agent of the real kind."""
+    if request.param == "docker":
+        request.getfixturevalue("images")
+    made = docked(tmp_path / "data", cache) if request.param == "docker" else house(tmp_path / "data", cache, DOCE_RUNTIME="process")
+    with made as found:
+        yield found
 
-        agents = [process for service in ("opencode", "preview") for process in made.agents(project, service)]
-        assert agents
-        for process in agents:
-            with_children = [process, *process.children(recursive=True)]
-            for one in with_children:
-                with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                    assert KEY not in " ".join(one.cmdline())
-                    assert KEY not in json.dumps(one.environ())
-        answers += [doce.settings(), doce.providers(), doce.models(), doce.happened(project, limit=1000), doce.jobs()]
-        answers += [
-            doce.test_provider("mine"),
-            doce.request("GET", f"/api/projects/{project}/logs/tail"),
-            [event.envelope() for event in (*events, *more)],
-        ]
-        assert KEY not in json.dumps(answers)
-        packed = io.BytesIO()
-        doce.download(calls.export(project), packed)
-        with zipfile.ZipFile(packed) as archive:
-            assert all(KEY.encode() not in archive.read(name) for name in archive.namelist())
-        # and after a restart it still opens, from what is kept encrypted
-        made.kill()
-        made.start()
-        assert made.doce.test_provider("mine")["models"] == 1
+
+def test_the_key_is_nowhere_in_clear(tmp_path: Path, home: House, provider: str) -> None:
+    doce = home.doce
+    answers: list[Any] = [doce.set_provider("mine", KEY, base_url=provider)]
+    assert answers[0]["models"] == 1
+    project, events = home.create("a site about tea", model="mine/builder")
+    assert events[-1].type == "chat.prompt.completed"
+    docker = home.environment["DOCE_RUNTIME"] == "docker"
+    assert KEY not in shell(home, project, "env; cat /proc/*/environ /proc/*/cmdline" if docker else "env")
+    spent = doce.request("GET", f"/api/projects/{project}/usage")
+    assert spent["models"][0]["of"] == "mine/builder"
+    assert spent["total"]["input"] > 0
+    assert any(event.type == "chat.usage" for event in events)
+
+    (look_into_containers if docker else look_at_processes)(home, project)
+    answers += [doce.settings(), doce.providers(), doce.models(), doce.happened(project, limit=1000), doce.jobs()]
+    answers += [
+        doce.test_provider("mine"),
+        doce.request("GET", f"/api/projects/{project}/logs/tail"),
+        [event.envelope() for event in events],
+    ]
+    assert KEY not in json.dumps(answers)
+    packed = io.BytesIO()
+    doce.download(calls.export(project), packed)
+    with zipfile.ZipFile(packed) as archive:
+        assert all(KEY.encode() not in archive.read(name) for name in archive.namelist())
+    # and after a restart it still opens, from what is kept encrypted
+    home.kill()
+    home.start()
+    assert home.doce.test_provider("mine")["models"] == 1
+    home.stop()
     files = [path for path in tmp_path.rglob("*") if path.is_file() and not path.is_symlink()]
     assert any(path.name == "db.sqlite" for path in files)
     assert any(path.name == "serve.log" for path in files)
     for path in files:
         assert KEY.encode() not in path.read_bytes(), path
+
+
+def look_at_processes(home: House, project: str) -> None:
+    """The agent's and the preview's: what they were started with."""
+    agents = [process for service in ("opencode", "preview") for process in home.agents(project, service)]
+    assert agents
+    for process in agents:
+        for one in [process, *process.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                assert KEY not in " ".join(one.cmdline())
+                assert KEY not in json.dumps(one.environ())
+
+
+def look_into_containers(home: House, project: str) -> None:
+    """What the engine knows of them, every file they have, mounts and memory disks too, and what they wrote."""
+    with contextlib.closing(Engine()) as engine:
+        for service in ("opencode", "preview"):
+            container = engine.client.containers.get(container_name(project, service))
+            assert KEY not in json.dumps(container.attrs)
+            assert KEY.encode() not in container.logs()
+            assert not holds(container.export(), KEY.encode())
+            folders = [mount["Destination"] for mount in container.attrs["Mounts"]] + list(container.attrs["HostConfig"]["Tmpfs"] or {})
+            assert any(holds(container.get_archive(folder)[0], b"<!doctype html>") for folder in folders), "what is there is found"
+            for folder in folders:
+                assert not holds(container.get_archive(folder)[0], KEY.encode()), folder
+
+
+def holds(pieces: Iterable[bytes], key: bytes) -> bool:
+    """Whether `key` is in a stream, over the borders of its pieces, too."""
+    before = b""
+    for piece in pieces:
+        if key in before + piece:
+            return True
+        before = piece[-len(key) :]
+    return False

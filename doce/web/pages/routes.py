@@ -192,6 +192,7 @@ def project(visit: Visit) -> Response:
         members=members,
         people={one.user_id: one.name for one in members} | {visit.person.id: visit.person.name},
         owns=visit.person.is_admin or found.owner_user_id == visit.person.id,
+        edits=visit.person.is_admin or any(one.user_id == visit.person.id and one.role != "viewer" for one in members),
     )
 
 

@@ -4,10 +4,10 @@ import { all, h } from "./dom.js";
 import { items } from "./api.js";
 
 let asked;
-export const models = () => (asked ??= items("/api/models").catch(() => []));
+export const models = (anew = false) => (asked = (!anew && asked) || items("/api/models").catch(() => []));
 
-export async function fillModels() {
-  const found = await models();
+export async function fillModels(anew = false) {
+  const found = await models(anew);
   const providers = Map.groupBy ? Map.groupBy(found, (one) => one.provider) : grouped(found);
   for (const select of all("select[data-models]")) {
     const chosen = select.value;

@@ -22,13 +22,16 @@ document.addEventListener("done", (event) => {
   event.target.reset();
   refresh();
 });
-fillModels();
 $("#new-provider")?.addEventListener("done", (event) => event.target.reset());
 
-const found = await models();
-const providers = new Map();
-for (const one of found) providers.set(one.provider, [...(providers.get(one.provider) || []), one]);
-$("#models").replaceChildren(...(found.length ? [...providers].map(([provider, list]) => h("details", { open: list.length < 6 },
-  h("summary", {}, provider, " ", h("span", { class: "quiet" }, String(list.length))),
-  h("ul", { class: "rows" }, ...list.map((one) => h("li", {}, h("code", {}, one.id), h("span", { class: "quiet" }, one.name + (one.context ? ` · ${one.context.toLocaleString("en")} tokens` : "")))))))
-  : [h("p", { class: "quiet" }, "No provider answered.")]));
+async function show(anew) {
+  await fillModels(anew);
+  const providers = new Map();
+  for (const one of await models()) providers.set(one.provider, [...(providers.get(one.provider) || []), one]);
+  $("#models").replaceChildren(...(providers.size ? [...providers].map(([provider, list]) => h("details", { open: list.length < 6 },
+    h("summary", {}, provider, " ", h("span", { class: "quiet" }, String(list.length))),
+    h("ul", { class: "rows" }, ...list.map((one) => h("li", {}, h("code", {}, one.id), h("span", { class: "quiet" }, one.name + (one.context ? ` · ${one.context.toLocaleString("en")} tokens` : "")))))))
+    : [h("p", { class: "quiet" }, "No provider answered.")]));
+}
+show();
+document.addEventListener("done", (event) => { if (/providers/.test(event.target.dataset.call)) show(true); });

@@ -93,7 +93,7 @@ class Turn {
   note(text, look = "quiet", hint = "") {
     // What every attempt of the agent says anew is said once; the last may know what to do.
     if (this.noted?.text === text && this.body.lastChild === this.noted.element) this.noted.element.remove();
-    this.noted = { text, element: h("p", { class: `note ${look}` }, text, hint ? h("span", { class: "quiet" }, ` ${hint}`) : "") };
+    this.noted = { text, element: h("p", { class: `note ${look}` }, text, hint && !/[.!?…]$/.test(text) ? "." : "", hint ? h("span", { class: "quiet" }, ` ${hint}`) : "") };
     this.body.append(this.noted.element);
   }
 
