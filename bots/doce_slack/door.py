@@ -23,13 +23,17 @@ from doce_slack.calls import Calls, Lost, Refused
 from doce_slack.clicks import Clicks
 from doce_slack.commands import Commands
 from doce_slack.conversation import Conversation
+from doce_slack.home import Home
 from doce_slack.intake import Intake
 from doce_slack.modals import Modals
 from doce_slack.openers import Openers
 from doce_slack.pace import Pace
 from doce_slack.people import People
+from doce_slack.pictures import Pictures
+from doce_slack.reactions import Reactions
 from doce_slack.submissions import Submissions
 from doce_slack.teller import Teller
+from doce_slack.unfurls import Unfurls
 from doce_slack.workspaces import Do, Workspaces
 
 logger = logging.getLogger(__name__)
@@ -50,11 +54,14 @@ class SlackDoor:
             services.chats.installations, Calls(self._pace), api_url=settings.slack_api_url, token=settings.slack_bot_token, do=do
         )
         self.people = People(services, do)
-        self.teller = Teller(services, self.workspaces, do)
+        self._pictures = Pictures(services, do)
+        self.teller = Teller(services, self.workspaces, do, pictures=self._pictures)
         self.conversation = Conversation(services, self.workspaces, self.people, self.teller, do)
         self.modals = Modals(self.conversation)
         self.submissions = Submissions(self.conversation, self.modals)
-        self._commands, self._clicks = Commands(self.conversation, self.modals), Clicks(self.conversation)
+        self.home, self._reactions, self._unfurls = Home(self.conversation), Reactions(self.conversation), Unfurls(self.conversation)
+        self._commands = Commands(self.conversation, self.modals)
+        self._clicks = Clicks(self.conversation, self._commands, self.home)
         self.intake = Intake(services.chats.claims, do, self._handle, self._check)
         self.app = self._bolt()
         self._http = AsyncSlackRequestHandler(self.app)
@@ -78,7 +85,7 @@ class SlackDoor:
             authorize=authorize, client=self.workspaces.client(None),
         )  # fmt: skip
         app.middleware(claim)
-        Openers(self.workspaces, self.modals).listen(app)
+        Openers(self.workspaces, self.modals, self.home, self._unfurls).listen(app)
         return app
 
     async def _authorize(self, team_id: str | None, enterprise_id: str | None) -> AuthorizeResult:
@@ -117,6 +124,8 @@ class SlackDoor:
             return kinds.get(event.get("subtype", ""), self.conversation.message)
         if event["type"] == "agent_session_stopped":
             return self.conversation.stopped
+        if event["type"] == "reaction_added":
+            return self._reactions.reacted
         return self._ignored
 
     async def _ignored(self, claim: Claim, workspace: Any) -> None:
@@ -138,13 +147,14 @@ class SlackDoor:
         """Never waits for Slack."""
         await self.workspaces.open()
         self.app.client.session = self.workspaces.client(None).session
-        for name, work in (("intake", self.intake.run), ("teller", self.teller.run), ("socket", self._connected)):
+        for name, work in (("intake", self.intake.run), ("teller", self.teller.run), ("home", self.home.run), ("socket", self._connected)):
             self._tasks.append(asyncio.create_task(self._kept(name, work), name=f"slack-{name}"))
 
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._pictures.close()
         await self._pace.close()
         await self.workspaces.close()
 
