@@ -127,6 +127,11 @@ class Settings(BaseModel):
     slack_roll_s: float = Field(
         240, gt=0, description="Slack: seconds after which a streamed message goes on in a new one; Slack ends them after five minutes."
     )
+    slack_preview_images: bool | None = Field(
+        None,
+        description="Slack: put a picture of the preview into the thread after a turn, taken by a Chromium of this machine. Not set: where "
+        "there is one, unless doce runs as root, as whom Chromium has no sandbox.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least important log line that is written.")
     fault: str | None = Field(None, description="Tests only: the fault points to trip, as name=action; see doce.testing.faults.")
 

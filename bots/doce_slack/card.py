@@ -17,6 +17,9 @@ ICONS = {
     "starting": ":hourglass_flowing_sand:",
 }  # fmt: skip
 
+#: States in which something is going on.
+RUNNING = ("building", "starting", "deploying", "needs you")
+
 
 def state(project: ProjectView, production: ProductionView, *, asks: bool) -> str:
     """One word for how a project is."""

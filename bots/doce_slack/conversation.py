@@ -272,7 +272,7 @@ class Conversation:
             await self.settle(claim, "help")
             await asker.tell(*self.greeting())
             return
-        parsed = await self.do(words.parse, text, Call(self.services, person), here=default)
+        parsed = await self.do(self._parsed, text, person, default)
         if parsed.action.name not in ("projects.create", "prompts.add"):
             await self.simple(claim, asker, person, parsed)
             return
@@ -287,6 +287,15 @@ class Conversation:
             words_ = getattr(parsed.input, "text", None) or text
             await self.chat(claim, asker, person, str(project_id), f"{words_}{context}", taken.attached, root=root, ts=str(event["ts"]))
         await self.tell_skipped(asker, taken)
+
+    def _parsed(self, text: str, person: Person, default: str | None) -> words.Parsed:
+        """What a mention asks for. Where the channel has a project, words that are no command are for its agent."""
+        try:
+            return words.parse(text, Call(self.services, person), here=default)
+        except BadRequest as error:
+            if default is None or "meant" not in (error.details or {}):
+                raise
+            return words.Parsed(ACTIONS["prompts.add"], Chat(project=default, text=text, model=None, attachments=[]))
 
     async def create(
         self, claim: Claim, asker: Asker, person: Person, given: Create | Input, *, root: str | None, ts: str | None
@@ -334,6 +343,24 @@ class Conversation:
             prompt: PromptView = perform(ACTIONS["prompts.add"], self.services, person, given)
             self.services.chats.threads.asked(prompt.id, thread.id, ts=ts, external_user=asker.user)
             made.append(thread)
+
+        if not await self.settle(claim, "new thread", do):
+            return None
+        self.teller.added(made[0])
+        return made[0]
+
+    async def continue_here(self, claim: Claim, asker: Asker, person: Person, project_id: str) -> Thread | None:
+        """A new thread on a project, in this channel; nothing is asked yet."""
+        made: list[Thread] = []
+
+        def do() -> None:
+            project: ProjectView = self._act(person, "projects.get", project=project_id)
+            made.append(
+                self.services.chats.threads.begin(
+                    KIND, claim.team, asker.channel, None, project_id=project.id, user_id=person.id, external_user=asker.user,
+                    cursor=log.last_seq(project.id),
+                )
+            )  # fmt: skip
 
         if not await self.settle(claim, "new thread", do):
             return None

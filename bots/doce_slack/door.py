@@ -25,6 +25,7 @@ from doce_slack.clicks import Clicks
 from doce_slack.commands import Commands
 from doce_slack.conversation import Conversation
 from doce_slack.heard import REMOVED
+from doce_slack.home import Home
 from doce_slack.install import Installing, Page
 from doce_slack.intake import Intake
 from doce_slack.manifest import EVENTS_PATH
@@ -32,11 +33,14 @@ from doce_slack.modals import Modals
 from doce_slack.openers import Openers
 from doce_slack.pace import Pace
 from doce_slack.people import People
+from doce_slack.pictures import Pictures
+from doce_slack.reactions import Reactions
 from doce_slack.removed import Removed
 from doce_slack.replies import Asker
 from doce_slack.requests import Requests
 from doce_slack.submissions import Submissions
 from doce_slack.teller import Teller
+from doce_slack.unfurls import Unfurls
 from doce_slack.workspaces import Do, Workspaces
 
 logger = logging.getLogger(__name__)
@@ -64,11 +68,14 @@ class SlackDoor:
             services.chats.installations, Calls(self._pace), api_url=settings.slack_api_url, token=settings.slack_bot_token, do=do
         )
         self.people = People(services, do)
-        self.teller = Teller(services, self.workspaces, do)
+        self._pictures = Pictures(services, do)
+        self.teller = Teller(services, self.workspaces, do, pictures=self._pictures)
         self.conversation = Conversation(services, self.workspaces, self.people, self.teller, do)
         self.modals = Modals(self.conversation)
         self.submissions = Submissions(self.conversation, self.modals)
-        self._commands, self._clicks = Commands(self.conversation, self.modals), Clicks(self.conversation)
+        self.home, self._reactions, self._unfurls = Home(self.conversation), Reactions(self.conversation), Unfurls(self.conversation)
+        self._commands = Commands(self.conversation, self.modals)
+        self._clicks = Clicks(self.conversation, self._commands, self.home)
         self.intake = Intake(services.chats.claims, do, self._handle, self._check, gave_up=self._gave_up)
         self.app = self._bolt()
         self._removed = Removed(self.conversation)
@@ -103,7 +110,7 @@ class SlackDoor:
         )  # fmt: skip
         app.middleware(claim)
         app.error(fine)
-        Openers(self.workspaces, self.modals).listen(app)
+        Openers(self.workspaces, self.modals, self.home, self._unfurls).listen(app)
         return app
 
     async def _authorize(self, team_id: str | None, enterprise_id: str | None) -> AuthorizeResult | None:
@@ -164,6 +171,8 @@ class SlackDoor:
             return kinds.get(event.get("subtype", ""), self.conversation.message)
         if event["type"] == "agent_session_stopped":
             return self.conversation.stopped
+        if event["type"] == "reaction_added":
+            return self._reactions.reacted
         return self._ignored
 
     async def _ignored(self, claim: Claim, workspace: Any) -> None:
@@ -183,7 +192,13 @@ class SlackDoor:
         await self.workspaces.open()
         for client in (self.app.client, *([self._installing.client] if self._installing else [])):
             client.session = self.workspaces.client(None).session
-        works = {"intake": self.intake.run, "teller": self.teller.run, "token": self._known, "socket": self._connected}
+        works = {
+            "intake": self.intake.run,
+            "teller": self.teller.run,
+            "home": self.home.run,
+            "token": self._known,
+            "socket": self._connected,
+        }
         for name, work in works.items():
             self._tasks.append(asyncio.create_task(self._kept(name, work), name=f"slack-{name}"))
 
@@ -191,6 +206,7 @@ class SlackDoor:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._pictures.close()
         await self._pace.close()
         await self.workspaces.close()
 

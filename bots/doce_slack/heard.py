@@ -19,7 +19,7 @@ SHORTCUTS = {
     ("global", "doce:new"): "New site", ("message", "doce:send"): "Send to doce", ("message", "doce:rollback"): "Roll back to here",
 }  # fmt: skip
 #: Buttons that only lead somewhere.
-LINKS = ("preview", "open", "visit")
+LINKS = ("preview", "open", "visit", "thread")
 _LINK = re.compile(r"<((?:https?|mailto)[^|>]*)(?:\|([^>]*))?>")
 _CHANNEL = re.compile(r"<#[CG][A-Z0-9]+(?:\|([^>]*))?>")
 _SPECIAL = re.compile(r"<!([^|>]+)(?:\|([^>]*))?>")

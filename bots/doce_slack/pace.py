@@ -20,7 +20,7 @@ TIERS = {1: 1, 2: 20, 3: 50, 4: 100}
 #: Tiers of what doce calls; what is not listed is of tier 3.
 METHODS = {
     "chat.startStream": 2, "chat.stopStream": 2, "chat.appendStream": 4, "chat.postEphemeral": 4, "users.info": 4,
-    "views.open": 4, "views.push": 4, "views.update": 4, "views.publish": 4, "files.getUploadURLExternal": 4,
+    "views.open": 4, "chat.getPermalink": 4, "views.push": 4, "views.update": 4, "views.publish": 4, "files.getUploadURLExternal": 4,
     "files.completeUploadExternal": 4, "conversations.open": 3, "auth.test": 4, "conversations.join": 3, "users.conversations": 3,
 }  # fmt: skip
 POST = "chat.postMessage"

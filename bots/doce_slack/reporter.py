@@ -21,12 +21,13 @@ from doce.events import vocabulary as said
 from doce.events.log import Event
 from doce.logger import log_context
 from doce.opencode.turn import Turn
-from doce_slack import asking, turns
+from doce_slack import asking, build_logs, turns
 from doce_slack.blocks import Block, section
 from doce_slack.calls import Lost, Refused
 from doce_slack.card import card, gone
 from doce_slack.deploys import UNDER_WAY, Deploy
 from doce_slack.files import upload_text
+from doce_slack.pictures import Pictures
 from doce_slack.posting import Place
 from doce_slack.powers import Powers
 from doce_slack.sessions import Session
@@ -64,10 +65,10 @@ class Reporter:
 
     def __init__(
         self, services: Services, workspaces: Workspaces, thread: Thread, do: Do, *, powers: Powers,
-        monotonic: Callable[[], float] = time.monotonic,
+        pictures: Pictures, monotonic: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.services, self.workspaces, self.thread, self._do = services, workspaces, thread, do
-        self._powers, self._monotonic = powers, monotonic
+        self._powers, self._pictures, self._monotonic = powers, pictures, monotonic
         #: Why it ended although there may be more to tell: Slack's word.
         self.put_aside: str | None = None
         self._woken = asyncio.Event()
@@ -362,6 +363,8 @@ class Reporter:
         await self._react(shown)
         if shown.left_out:
             await upload_text(self.place, f"answer:{prompt_id}", "answer.md", turns.text(turn), "The whole answer")
+        if turn.state == "completed":
+            await self._picture(prompt_id)
         wishes = await self._do(preferences.of, self.thread.user_id)
         long = turn.ended - turn.began > LONG_MS
         if turn.state != "removed" and (wishes.notifications == "always" or (wishes.notifications == "long" and long)):
@@ -371,6 +374,14 @@ class Reporter:
         del self._turns[prompt_id], self._shown[prompt_id]
         self._news.discard(prompt_id)
         self._open.pop(shown.about, None)
+
+    async def _picture(self, prompt_id: str) -> None:
+        try:
+            project = await self._do(self.services.projects.get, self.thread.project_id)
+        except NotFound:
+            return
+        if project.preview_port and project.preview_url:
+            self._pictures.after(self.place, prompt_id, project.preview_port, project.name)
 
     async def _tell_requests(self, *, begun: bool = False) -> None:
         """`begun`: only those of turns that can be seen."""
@@ -420,7 +431,8 @@ class Reporter:
                 continue
             last, over = deploy.last, deploy.over
             production = await self._do(self.services.productions.view, self.thread.project_id)
-            text, body = deploy.shown(production, self.thread.project_id)
+            reason = await self._do(build_logs.failed, self.thread.project_id) if over and last.status == "failed" else None
+            text, body = deploy.shown(production, self.thread.project_id, reason)
             message = self.place.last(deploy.about)
             if message is None or message.ts is None:
                 message = await self.place.post(deploy.about, text, body)

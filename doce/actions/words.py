@@ -91,7 +91,7 @@ def parse(text: str, call: Call, *, here: str | None = None) -> Parsed:
         hint = f"Did you mean {', '.join(meant)}?" if meant else "`help` lists what doce can do; three words or more make a new site."
         if meant and sentence:
             hint += f" `new {' '.join(text.split()[:3])} …` makes a site."
-        raise BadRequest(f"I don't know {first!r}.", hint=hint)
+        raise BadRequest(f"I don't know {first!r}.", hint=hint, details={"word": first, "meant": meant})
     return _parsed(chosen, rest, call, here)
 
 

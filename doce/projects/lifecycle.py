@@ -119,9 +119,17 @@ class Projects:
         if len(near) == 1:
             return self.get(near[0][0])
         if near:
-            raise Conflict(f"{word!r} could be several projects.", hint=f"Which one: {', '.join(slug for _, slug, _ in near[:8])}?")
+            raise Conflict(
+                f"{word!r} could be several projects.",
+                hint=f"Which one: {', '.join(slug for _, slug, _ in near[:8])}?",
+                details={"word": word, "projects": [slug for _, slug, _ in near[:25]]},
+            )
         have = ", ".join(slug for _, slug, _ in known[:8])
-        raise NotFound(f"There is no project {word!r}.", hint=f"You have: {have}." if have else "`doce new` makes your first one.")
+        raise NotFound(
+            f"There is no project {word!r}.",
+            hint=f"You have: {have}." if have else "`doce new` makes your first one.",
+            details={"word": word},
+        )
 
     def list(self, seen_by: str | None, *, limit: int = 50, before: str | None = None) -> Page[ProjectView]:
         """Latest first; `seen_by` None: everybody's."""
