@@ -96,6 +96,8 @@ class People:
             raise Impossible("the app does not take direct messages")
         if thread and thread not in world.posted[channel.id]:
             raise Impossible(f"there is no thread {thread} in {channel.name}")
+        if thread:
+            thread = world.posted[channel.id][thread].root
         ids = [self._upload(user, channel, name, content).id for name, content in files]
         message = Message(
             world.new_ts(), channel.id, user.team, user.id, self.typed(user, text), thread_ts=thread, files=ids,
@@ -110,8 +112,6 @@ class People:
         links = [url for url in URL.findall(text) if self._unfurled(url)]
         if links:
             self.slack.events.link(message, links)
-        if session := world.sessions.get((channel.id, message.root)):
-            session.loading = ""
         return message
 
     def _unfurled(self, url: str) -> bool:

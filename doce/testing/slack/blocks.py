@@ -21,7 +21,7 @@ PICKERS = (
 TYPED = ("plain_text_input", "email_text_input", "url_text_input", "number_input", "rich_text_input", "file_input")
 ACTIONS = ("button", "feedback_buttons", "icon_button", "workflow_button", *CHOICES, *PICKERS)
 #: Blocks whose inside is taken as it comes.
-OPAQUE = ("rich_text", "divider", "file", "video", "call", "table", "alert", "card", "carousel", "container", "context_actions")
+OPAQUE = ("rich_text", "divider", "file", "video", "call", "table", "alert", "card", "carousel", "container")
 
 
 class Checker:
@@ -33,7 +33,8 @@ class Checker:
         self._block_ids: set[str] = set()
         self._checks: dict[str, Callable[[Raw, str], None]] = {
             "section": self._section, "header": self._header, "context": self._context, "actions": self._actions, "input": self._input,
-            "image": self._image, "markdown": self._markdown, "task_card": self._task_card, "plan": self._plan,
+            "image": self._image, "context_actions": self._context_actions, "markdown": self._markdown, "task_card": self._task_card,
+            "plan": self._plan,
         }  # fmt: skip
 
     def wrong(self, what: str, path: str) -> None:
@@ -131,9 +132,11 @@ class Checker:
         kinds = (PLAIN, MRKDWN) if value["type"] in ("radio_buttons", "checkboxes") else (PLAIN,)
         groups = value.get("option_groups")
         if isinstance(groups, list) and "options" not in value:
-            if not 1 <= len(groups) <= 100:
-                self.wrong("must have 1 to 100 groups", f"{path}/option_groups")
-            options = [option for group in groups for option in group.get("options", [])]
+            whole = all(isinstance(group, dict) and isinstance(group.get("options"), list) for group in groups)
+            if not 1 <= len(groups) <= 100 or not whole:
+                self.wrong("must have 1 to 100 groups with options", f"{path}/option_groups")
+                return
+            options = [option for group in groups for option in group["options"]]
         else:
             given = value.get("options")
             options = given if isinstance(given, list) else []
@@ -196,6 +199,10 @@ class Checker:
                 )
             seen.add(str(action))
 
+    def _context_actions(self, block: Raw, path: str) -> None:
+        for number, each in enumerate(self._elements(block, path, 5)):
+            self.element(each, f"{path}/elements/{number}", ("feedback_buttons", "icon_button"))
+
     def _elements(self, block: Raw, path: str, most: int) -> list[Any]:
         elements = block.get("elements")
         if not isinstance(elements, list) or not elements:
@@ -231,6 +238,9 @@ class Checker:
     def _plan(self, block: Raw, path: str) -> None:
         self.string(block.get("title"), f"{path}/title", limits.CHUNK_FIELD)
         tasks = block.get("tasks", [])
+        if not isinstance(tasks, list) or not all(isinstance(each, dict) for each in tasks):
+            self.wrong("must provide an array of objects", f"{path}/tasks")
+            return
         if len(tasks) > 50:
             self.wrong("no more than 50 items allowed", f"{path}/tasks")
         for number, task in enumerate(tasks):

@@ -12,7 +12,6 @@ from doce.testing.slack.app import Token
 from doce.testing.slack.call import METHODS, Call, Called, Method
 from doce.testing.slack.faults import Fault
 from doce.testing.slack.installing import Installing
-from doce.testing.slack.limits import STREAM_LIFETIME_S
 from doce.testing.slack.page import Page
 from doce.testing.slack.refusal import Refused
 from doce.testing.slack.storage import Storage
@@ -70,7 +69,7 @@ class Api:
             call = Call(self.slack, name, arguments, self._allowed(method, token, arguments))
             if wait := self.slack.limits.call(name, call.token.team, method.tier):
                 raise Refused("ratelimited", retry_after=wait)
-            self.slack.world.expire(STREAM_LIFETIME_S)
+            self.slack.world.expire()
             found = method.answer(call)
             answer = {"ok": True, **(found if isinstance(found, dict) else await found)}
             return answer, 200, _scopes(method, call.token)

@@ -113,7 +113,10 @@ class Sockets:
         connection = self.connections[self._turn % len(self.connections)]
         envelope = secrets.token_hex(16)
         said: Raw = {"envelope_id": envelope, "type": delivery.kind, "payload": delivery.payload}
-        said["accepts_response_payload"] = delivery.kind != "events_api"
+        said["accepts_response_payload"] = delivery.kind == "slash_commands" or delivery.payload.get("type") in (
+            "view_submission",
+            "block_suggestion",
+        )
         if delivery.kind == "events_api":
             said |= {"retry_attempt": attempt, "retry_reason": reason.removeprefix("http_")}
         future = connection.waiting[envelope] = asyncio.get_running_loop().create_future()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import secrets
 import socket
 from collections import Counter
@@ -23,7 +24,7 @@ from doce.testing.slack.courier import Courier, Delivery, Transport
 from doce.testing.slack.events import Events
 from doce.testing.slack.faults import Faults
 from doce.testing.slack.installing import new_code
-from doce.testing.slack.limits import STREAM_LIFETIME_S, Limits
+from doce.testing.slack.limits import Limits
 from doce.testing.slack.manifest import apply
 from doce.testing.slack.refusal import NeverHappened
 from doce.testing.slack.requests import Requests
@@ -57,8 +58,10 @@ class Slack:
     `retry_delays` are in seconds; the delays pass by the twin's clock, so that `advance` brings the next try.
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, rate: float = 1.0, ack_timeout: float = 3.0) -> None:
-        self.clock = Clock()
+    def __init__(
+        self, *, host: str = "127.0.0.1", port: int = 0, rate: float = 1.0, ack_timeout: float = 3.0, clock: Clock | None = None
+    ) -> None:
+        self.clock = clock or Clock()
         self.world = World(self.clock)
         self.app = App()
         self.limits = Limits(self.clock, rate)
@@ -219,9 +222,21 @@ class Slack:
             if message in self.world.ephemerals:
                 self.world.remove(message)
             return
+        if self.world.replies(message.channel, message.ts):
+            self._bury(message)
+            return
         before = shapes.message(self, message)
         self.world.remove(message)
         self.events.deleted(message, before)
+
+    def _bury(self, root: Message) -> None:
+        """Where replies remain, a stone stands in place of the message that they are replies to."""
+        before = copy.deepcopy(root)
+        root.subtype, root.user, root.text, root.bot_id, root.app_id = "tombstone", "USLACKBOT", "This message was deleted.", "", ""
+        root.blocks, root.attachments, root.files, root.reactions, root.unfurls = [], [], [], {}, {}
+        root.metadata = root.stream = None
+        self.world.changed()
+        self.events.changed(root, before)
 
     def joined(self, channel: Channel, user: str, *, inviter: str = "") -> None:
         """Somebody is in a channel from now on."""
@@ -243,7 +258,7 @@ class Slack:
     def advance(self, seconds: float) -> None:
         """Move the time forward: streams end, triggers and addresses expire, the next try of a delivery falls due."""
         self.clock.advance(seconds)
-        self.world.expire(STREAM_LIFETIME_S)
+        self.world.expire()
         self.world.changed()
 
     # Looking
@@ -260,7 +275,7 @@ class Slack:
 
     def thread(self, channel: Channel | str, ts: str) -> list[sight.Seen]:
         """A thread as a person sees it, its root first."""
-        self.world.expire(STREAM_LIFETIME_S)
+        self.world.expire()
         return sight.thread(self.world, channel, ts)
 
     def messages(self, channel: Channel | str) -> list[sight.Seen]:

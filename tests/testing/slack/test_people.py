@@ -106,6 +106,21 @@ def test_editing_and_deleting_ones_own() -> None:
     run(scenario)
 
 
+def test_a_stone_stands_where_replies_remain() -> None:
+    async def scenario() -> None:
+        async with Slack() as slack:
+            root = await slack.say("ada", "#sites", "@doce new")
+            await client(slack).chat_postMessage(channel=root.channel, text="working", thread_ts=root.ts)
+            await slack.delete("ada", root)
+            buried = events(slack)[-1]
+            assert (buried["subtype"], buried["message"]["subtype"]) == ("message_changed", "tombstone")
+            assert buried["previous_message"]["text"] == f"<@{slack.workspace.bot_user}> new"
+            await client(slack).chat_postMessage(channel=root.channel, text="done", thread_ts=root.ts)
+            assert [each.text for each in slack.thread("#sites", root.ts)] == ["This message was deleted.", "working", "done"]
+
+    run(scenario)
+
+
 def test_reactions_name_the_message_and_its_author() -> None:
     async def scenario() -> None:
         async with Slack() as slack:

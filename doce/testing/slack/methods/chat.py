@@ -25,6 +25,8 @@ def post(call: Call) -> Raw:
         if message.broadcast:
             message.subtype = "thread_broadcast"
     call.slack.world.add(message)
+    if session := call.slack.world.sessions.get((channel.id, message.root)):
+        session.loading = ""
     call.slack.events.message(message)
     return {"channel": channel.id, "ts": message.ts, "message": shapes.message(call.slack, message)}
 
@@ -49,12 +51,13 @@ def update(call: Call) -> Raw:
         raise Refused("cant_update_message")
     if message.stream and message.stream.state == "streaming":
         raise Refused("streaming_state_conflict")
-    text, laid_out = call.text("text"), _blocks(call)
+    text, laid_out, attached = call.text("text"), _blocks(call), _attachments(call)
+    metadata = _metadata(call)
     if len(escape(unescape(text)).encode()) > limits.UPDATE_TEXT_BYTES:
         raise Refused("msg_too_long")
     if call.text("markdown_text"):
         text, laid_out = "", [{"type": "markdown", "text": _markdown(call)}]
-    if not text and laid_out is None and call.structure("attachments") is None and call.structure("metadata") is None:
+    if not text and laid_out is None and attached is None and metadata is None:
         raise Refused("no_text")
     before = copy.deepcopy(message)
     if "text" in call.arguments or "markdown_text" in call.arguments:
@@ -64,10 +67,10 @@ def update(call: Call) -> Raw:
         message.blocks = blocks.named(laid_out, call.slack.world.new_id)
     elif message.stream:
         message.blocks = message.stream.blocks()
-    if (attached := call.structure("attachments")) is not None:
+    if attached is not None:
         message.attachments = attached
-    if (metadata := call.structure("metadata")) is not None:
-        message.metadata = metadata or None
+    if metadata is not None:
+        message.metadata = metadata
     message.stream = None
     if not laid_out:
         message.edited = call.slack.world.new_ts()
@@ -101,6 +104,8 @@ def unfurl(call: Call) -> Raw:
     channel = call.channel(member=False)
     message = call.message(channel)
     for url, attachment in unfurls.items():
+        if not isinstance(attachment, dict):
+            raise Refused("cannot_parse_attachment")
         if unescape(url) not in unescape(message.text):
             raise Refused("cannot_unfurl_url")
         if "blocks" in attachment:
@@ -146,7 +151,7 @@ def _root(call: Call, channel: Channel, ts: str) -> None:
 def _message(call: Call, channel: Channel) -> Message:
     """What the arguments say, not yet posted."""
     text, laid_out = call.text("text")[: limits.TEXT], _blocks(call)
-    attachments = call.structure("attachments", "invalid_attachments") or []
+    attachments = _attachments(call) or []
     if "markdown_text" in call.arguments:
         if text or laid_out:
             raise Refused("markdown_text_conflict")
@@ -178,6 +183,19 @@ def _blocks(call: Call) -> list[Raw] | None:
     if not isinstance(found, list):
         raise Refused("invalid_blocks_format")
     blocks.check_message(found)
+    return found
+
+
+def _attachments(call: Call) -> list[Raw] | None:
+    found = call.structure("attachments", "invalid_attachments")
+    if found is None:
+        return None
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise Refused("invalid_attachments")
+    for each in found:
+        if "blocks" in each:
+            blocks.check_message(each["blocks"])
+            each["blocks"] = blocks.named(each["blocks"], call.slack.world.new_id)
     return found
 
 

@@ -34,7 +34,7 @@ def upload_url(call: Call) -> Raw:
 @method("files.completeUploadExternal", scopes="files:write", tier=4)
 def complete(call: Call) -> Raw:
     given = call.structure("files")
-    if not isinstance(given, list) or not given:
+    if not isinstance(given, list) or not given or not all(isinstance(each, dict) for each in given):
         raise Refused("invalid_arguments")
     found = [_uploaded(call, each) for each in given]
     ids = [each for each in [call.text("channel_id"), *call.text("channels").split(",")] if each]

@@ -37,7 +37,7 @@ def start(call: Call) -> Raw:
     _take(call, message, chunks)
     world.add(message)
     session = world.sessions.setdefault((channel.id, root), Session(channel.id, root, initiator=recipient))
-    session.status, session.since = "processing", world.clock.now()
+    session.status, session.since, session.loading = "processing", world.clock.now(), ""
     world.changed()
     call.slack.events.message(message)
     return {"channel": channel.id, "ts": message.ts}

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from doce.testing.slack import dialogs
-from doce.testing.slack.limits import STREAM_LIFETIME_S
 from doce.testing.slack.refusal import Impossible
 from doce.testing.slack.things import Channel, Message, User, View
 
@@ -72,7 +71,7 @@ class Page:
 
     async def state(self, request: web.Request) -> web.StreamResponse:
         world = self.slack.world
-        world.expire(STREAM_LIFETIME_S)
+        world.expire()
         user = world.users.get(request.query.get("user", "")) or next(each for each in world.users.values() if not each.is_bot)
         if world.workspaces[user.team].installed:
             world.direct(user)
