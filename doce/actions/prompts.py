@@ -16,6 +16,9 @@ from doce.projects.status import ProjectStatus, PromptState
 from doce.projects.views import Page, PromptView, View
 from doce.settings import machine_path
 
+#: How many of the agent's latest messages are looked at for one that answers a prompt.
+ANSWERS = 5
+
 
 class Chat(OfProject):
     text: str = Field(description="What the agent should do: 1-32,000 characters.", examples=["make it dark"], json_schema_extra=PROMPT)
@@ -138,7 +141,10 @@ def _abort(call: Call) -> PromptView | None:
     call.services.prompts.request_stop(active.id, call.user.id)
     if active.session_id and active.state is PromptState.SENT:
         try:
-            call.services.agent(call.project).abort(active.session_id)
+            agent = call.services.agent(call.project)
+            # One that is told to stop while it still gets ready would never be ready: the relay tells it when it answers.
+            if any(message.info.parent_id == active.message_id for message in agent.messages(active.session_id, limit=ANSWERS)):
+                agent.abort(active.session_id)
         except DoceError:
             # The agent is away: the reconciler ends the turn, and a stop was asked for, so it ends as stopped.
             return active

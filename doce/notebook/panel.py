@@ -198,6 +198,8 @@ class Panel:
                 # Also at the end: what is shown last must not be what is dropped.
                 self._pause.wait(max(REST_S, sent / RATE))
             self._draw()
+            if self.trouble is None:
+                self._tell("")
             if self._summary is not None and self.turn.over:
                 with self._lock:
                     self._summary.update(Markdown(harmless(self.turn.summary(self.name))))
@@ -270,8 +272,8 @@ class Panel:
         def run() -> None:
             try:
                 with another() as doce:
+                    self._tell("")
                     done = work(doce)
-                    self._told.value = ""
                     if isinstance(done, Mapping) and "releases" in done:
                         deploying(doce, self.id, done, self._deployed)
             except DoceError as error:
@@ -288,7 +290,10 @@ class Panel:
             with contextlib.suppress(Conflict, NotFound):
                 doce.remove_prompt(self.id, waiting)
                 return
-        doce.stop(self.id)
+        told = doce.stop(self.id)["message"]
+        if not self.turn.over:
+            # It may take a few seconds, when the agent has only just begun.
+            self._tell(f"<i>{html.escape(told)}</i>")
 
     def _deployed(self, status: ProductionStatus) -> None:
         with self._lock:
@@ -322,7 +327,8 @@ class Panel:
             # While events come they know it better.
             if self._ended.is_set():
                 self.turn.preview_url = seen["previewUrl"] if seen["previewReady"] else None
-        self._told.value = "" if seen["previewReady"] else f"<i>{html.escape(seen['message'])}</i>"
+        if self._ended.is_set():
+            self._tell("" if seen["previewReady"] else f"<i>{html.escape(seen['message'])}</i>")
         self._changed()
         return seen
 
@@ -341,7 +347,11 @@ class Panel:
                 return
 
     def _say(self, error: DoceError, more: str = "") -> None:
-        self._told.value = f"<b>{html.escape(error.message)}</b> {html.escape(error.hint or more)}"
+        self._tell(f"<b>{html.escape(error.message)}</b> {html.escape(error.hint or more)}")
+
+    def _tell(self, text: str) -> None:
+        if self._told.value != text:
+            self._told.value = text
 
 
 def opened(doce: Doce, project: dict[str, Any], prompt: Mapping[str, Any] | None = None) -> Panel:

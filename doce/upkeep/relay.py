@@ -82,6 +82,8 @@ class Relay:
         self._state = State()
         self._unheard: asyncio.Task[None] | None = None
         self._refusal: asyncio.Task[None] | None = None
+        #: the prompt whose stop the agent was last told
+        self._told_to_stop: str | None = None
 
     async def run(self) -> None:
         """Follow the stream; reconnects by itself. Ends only when cancelled."""
@@ -109,12 +111,16 @@ class Relay:
             await self._settle()
             if kind == "session.status" and event.get("properties", {}).get("status", {}).get("type") != "idle":
                 await asyncio.to_thread(self._abort_if_wanted)
+            elif kind == "message.updated":
+                # The beginning of an answer.
+                await asyncio.to_thread(self._abort_if_wanted, once=True)
             elif kind == "session.status" and (self._unheard is None or self._unheard.done()):
                 # It rests: another abort would only make it say so again.
                 self._unheard = asyncio.create_task(self._end_unheard())
         elif kind == "server.heartbeat":
             await self._settle()
             await asyncio.to_thread(self._settle_lost)
+            await asyncio.to_thread(self._abort_if_wanted)
 
     def _refused(self, event: Mapping[str, Any]) -> tuple[PromptView, str] | None:
         """The prompt that an error is about when the agent took it and could not read it (a broken picture, say), and the error.
@@ -220,11 +226,15 @@ class Relay:
                 active.id, PromptState.INTERRUPTED, reason="The agent was restarted before it began.", hint="Send the prompt again."
             )
 
-    def _abort_if_wanted(self) -> None:
-        """A stop that came while the prompt was on its way reaches the agent as soon as it works."""
+    def _abort_if_wanted(self, once: bool = False) -> None:
+        """A stop that came while the prompt was on its way reaches the agent as soon as it answers; `once`: if it was not told yet."""
         prompt = self._desk.prompts.wants_stop(self._project.id)
-        if prompt is None or prompt.session_id is None:
+        if prompt is None or prompt.session_id is None or (once and prompt.id == self._told_to_stop):
             return
+        # Before its first answer it may still be getting ready, which an abort would break for good.
+        if not self._is_answered(prompt.message_id):
+            return
+        self._told_to_stop = prompt.id
         try:
             self._agent.abort(prompt.session_id)
         except DoceError as error:

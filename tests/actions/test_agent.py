@@ -33,7 +33,12 @@ class Scene:
         return perform(chosen, self.house.services, person or self.owner, understand(chosen, {"project": self.project.id, **values}))
 
     def sent(self) -> str:
-        """The first prompt, now with the agent."""
+        """The first prompt, now with the agent, which works on it."""
+        self.house.agent.answers.append("msg_1")
+        return self.taken()
+
+    def taken(self) -> str:
+        """The first prompt, on its way into the agent."""
         prompts = self.house.services.prompts
         prompt = prompts.next(self.project.id)
         assert prompt
@@ -82,7 +87,7 @@ def test_stop_is_remembered_before_the_agent_is_told(scene: Scene) -> None:
     seen: list[str | None] = []
     scene.house.agent.meanwhile = lambda: seen.append(scene.house.services.prompts.get(prompt).stopped_by)
     scene.do("agent.stop")
-    assert seen == [scene.owner.id]
+    assert set(seen) == {scene.owner.id}
 
 
 def test_stop_with_the_agent_away_is_remembered(scene: Scene) -> None:
@@ -100,6 +105,14 @@ def test_stop_of_one_that_is_being_sent_waits_for_the_agent_to_have_it(scene: Sc
     assert scene.do("agent.stop").stopped == "turn"
     assert scene.house.agent.told == []
     assert prompts.wants_stop(scene.project.id)
+
+
+def test_stop_of_one_that_the_agent_gets_ready_for_waits_until_it_works(scene: Scene) -> None:
+    """An OpenCode that is aborted while it starts answers no prompt any more; the relay aborts when it is at work."""
+    scene.taken()
+    assert scene.do("agent.stop").stopped == "turn"
+    assert scene.house.agent.told == []
+    assert scene.house.services.prompts.wants_stop(scene.project.id)
 
 
 def test_stop_with_no_turn_stops_the_project_and_then_says_there_is_nothing(scene: Scene) -> None:

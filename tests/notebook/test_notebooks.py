@@ -219,7 +219,7 @@ def test_stop_before_the_agent_has_the_prompt(kernel: Kernel) -> None:
     kernel.run("first, second, third = sorted(panel.panels, key=lambda one: one._after)")
     kernel.run("second._stop.click()")
     assert kernel.run("print(second.wait(60).state)") == "removed\n"
-    kernel.run("for event in __import__('doce').open(first.id).events():\n    if event.type == 'chat.session.status': break")
+    kernel.run("for event in __import__('doce').open(first.id).events():\n    if event.type == 'chat.prompt.sent': break")
     assert kernel.run("print(first.turn.over)") == "False\n"
     kernel.run("first._stop.click()")
     assert kernel.run("print(first.wait(100).state, third.wait(100).answer)") == "stopped third\n"

@@ -12,7 +12,7 @@ from doce.errors import BadRequest
 from doce.notebook import show
 from doce.notebook.magics import DoceMagics
 from doce.notebook.markdown import rendered
-from doce.notebook.panel import Panel
+from doce.notebook.panel import RATE, REST_S, Panel
 from doce.opencode.turn import Turn
 
 
@@ -81,6 +81,40 @@ def test_what_did_not_change_is_not_sent() -> None:
         widget.observe(changes.append)
     panel._draw()
     assert changes == []
+
+
+def test_a_panel_is_made_of_what_every_front_end_has() -> None:
+    """JupyterLab, Notebook 7, VS Code: no front-end bundle of ours, only the controls that ipywidgets brings."""
+
+    def inside(widget: Any) -> list[Any]:
+        return [widget, *(found for child in getattr(widget, "children", ()) for found in inside(child))]
+
+    made = inside(Panel({"id": "prj_1", "name": "Tea"}, Turn("prm_1")).widget)
+    assert len(made) > 15
+    assert {widget._view_module for widget in made} == {"@jupyter-widgets/controls"}
+
+
+def test_between_two_drawings_is_a_rest_that_grows_with_what_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However fast events come: ten drawings a second at most, and never more than Jupyter's server takes."""
+    panel = Panel({"id": "prj_1", "name": "Tea"}, Turn("prm_1"))
+    sizes, rests = [0, 100, 300_000], []
+
+    def draw() -> int:
+        panel._dirty.set()  # there is always something new
+        return sizes.pop(0) if sizes else 0
+
+    def rest(seconds: float) -> bool:
+        rests.append(seconds)
+        if not sizes:
+            panel._ended.set()
+        return False
+
+    monkeypatch.setattr(panel, "_draw", draw)
+    monkeypatch.setattr(panel._pause, "wait", rest)
+    panel._dirty.set()
+    panel._keep_drawing()
+    assert rests == [REST_S, REST_S, 300_000 / RATE]
+    assert panel._closed.is_set()
 
 
 @pytest.fixture

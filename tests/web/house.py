@@ -28,6 +28,7 @@ from doce.events.vocabulary import MessagePartAdded
 from doce.events.writer import EventWriter, Pending
 from doce.llm.catalog import Catalog
 from doce.llm.providers import Providers
+from doce.opencode.values import Message
 from doce.presence.presence import Presence
 from doce.productions.deployments import Productions
 from doce.productions.releases import Releases
@@ -53,6 +54,8 @@ class PlayedAgent:
 
     told: list[tuple[Any, ...]] = field(default_factory=list)
     refuses: Exception | None = None
+    #: ids of the prompts' messages that it works on
+    answers: list[str] = field(default_factory=list)
     #: called in the middle of every call
     meanwhile: Callable[[], None] = lambda: None
 
@@ -62,6 +65,13 @@ class PlayedAgent:
             raise self.refuses
         self.told.append(what)
         return True
+
+    def messages(self, session_id: str, limit: int | None = None) -> list[Message]:
+        """An answer to each prompt that it works on."""
+        self._hear("messages", session_id)
+        self.told.pop()
+        about = {"sessionID": session_id, "role": "assistant"}
+        return [Message.model_validate({"info": {"id": f"{asked}a", "parentID": asked, **about}}) for asked in self.answers]
 
     def abort(self, session_id: str) -> bool:
         return self._hear("abort", session_id)
