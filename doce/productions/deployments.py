@@ -86,11 +86,11 @@ class Productions:
         row, live, active = Project.get_by_id(project_id), self.layout(project_id).live(), self.active(project_id)
         served = row.production_started_at is not None and live is not None
         job = active or next((one for one in jobs.active(project_id) if one.type == JobType.PRODUCTION_STOP), None)
-        found = self.releases.all(project_id, live)
+        found, status = self.releases.all(project_id, live), self._status(row, active, served)
         return ProductionView(
             project_id=project_id,
             seq=events.last_seq(project_id),
-            status=self._status(row, active, served),
+            status=status,
             url=addresses.site_url(self._settings, row.production_port) if served and row.production_port else None,
             port=row.production_port,
             hash=live,
@@ -98,7 +98,7 @@ class Productions:
             error=row.production_error,
             started_at=row.production_started_at if served else None,
             active_job=job.id if job else None,
-            step=STEPS[job.type] if job else None,
+            step=STEPS[job.type] if job and status is not ProductionStatus.QUEUED else None,
             releases=found,
         )
 

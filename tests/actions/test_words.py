@@ -246,7 +246,7 @@ def test_every_answer_in_words(ada: Chat) -> None:
         "usage teahouse-page": "Nothing has been used yet.",
         "logs teahouse-page": "The log is empty.",
         "versions teahouse-page": "stopped · nothing is live",
-        "undeploy teahouse-page": "taking it off, job",
+        "undeploy teahouse-page": "stopped · nothing is live",
         "stop cats": "Stopping Cats",
         "halt cats": "cats · ",
         "delete teahouse-page": "teahouse-page · deleting",
