@@ -224,6 +224,7 @@ def test_who_cannot_see_is_told_everything(home: House, window: Open, password: 
         for details in page.locator("details.menu summary, .sheet > details > summary").all():
             details.click()
         wrong += faults(page)
+        bo.shot(f"{path.split('/')[1] or 'projects'}-{'phone' if look['viewport'] == PHONE else 'desktop'}-{look['color_scheme']}")
     page.wait_for_selector(".turn.completed", state="attached")
     for tab in page.locator("[role=tab]:visible").all():
         tab.click()
