@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class Place:
     house: House
     slack: Slack
     door: SlackDoor
+    browsers: list[httpx.Client] = field(default_factory=list)
 
     def run(self, coroutine: Any) -> Any:
         return self.house.loop.run(coroutine)
@@ -49,7 +50,9 @@ class Place:
 
     def browser(self) -> httpx.Client:
         own = {"host": f"localhost:{self.house.port}", "accept": "text/html"}
-        return httpx.Client(base_url=f"http://127.0.0.1:{self.house.port}", headers=own, timeout=20, trust_env=False)
+        made = httpx.Client(base_url=f"http://127.0.0.1:{self.house.port}", headers=own, timeout=20, trust_env=False)
+        self.browsers.append(made)
+        return made
 
     def link(self, who: str, name: str) -> None:
         """Somebody of Slack is the user `name`."""
@@ -80,8 +83,11 @@ def placed(folder: Path, *, socket: bool = False, installs: bool = False, token:
         door.intake._now_ms = lambda: 2**53
         app.router.routes[:0] = door.routes()
         house.loop.run(door.start())
+        place = Place(house, slack, door)
         try:
-            yield Place(house, slack, door)
+            yield place
         finally:
+            for browser in place.browsers:
+                browser.close()
             house.loop.run(door.stop())
             house.loop.run(slack.__aexit__(None, None, None))
