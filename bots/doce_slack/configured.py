@@ -132,4 +132,7 @@ def why(setting: str, code: str) -> tuple[str, str]:
     """(what a refusal of Slack's means for the token of a setting, what to do)."""
     name = setting.removeprefix("DOCE_").lower()
     meant, do = WHY.get(code, (f"Slack refuses it ({code})", "Look at the app's settings"))
-    return f"{setting}: {meant}.", f"{do}: {WHERE[name]}."
+    return (
+        f"{setting}: {meant}.",
+        f"{do}: {WHERE[name]}." if name in WHERE else "An admin of doce installs it there again, at /slack/install.",
+    )

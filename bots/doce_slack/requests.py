@@ -13,7 +13,7 @@ from slack_sdk.signature import Clock, SignatureVerifier
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from doce.errors import PayloadTooLarge, Unauthorized
+from doce.errors import BadRequest, PayloadTooLarge, Unauthorized
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Requests:
         self._verifiers = [SignatureVerifier(one, clock or Clock()) for one in secrets]
 
     async def receive(self, request: Request) -> Response:
-        """The answer of Bolt. Raises Unauthorized, PayloadTooLarge."""
+        """The answer of Bolt. Raises BadRequest, Unauthorized, PayloadTooLarge."""
         try:
             body = await _body(request)
         except ClientDisconnect:
@@ -44,7 +44,12 @@ class Requests:
                 "a request that Slack did not sign was turned away", extra={"from": request.client.host if request.client else ""}
             )
             raise Unauthorized("This was not signed by Slack, or too long ago.", hint="DOCE_SLACK_SIGNING_SECRET may be another app's.")
-        return to_starlette_response(await self._app.async_dispatch(to_async_bolt_request(request, body)))
+        try:
+            heard = to_async_bolt_request(request, body)
+            heard.body.get("event", {}).get("type")
+        except (ValueError, TypeError, AttributeError, LookupError):
+            raise BadRequest("This cannot be read: Slack sends JSON or a form.") from None
+        return to_starlette_response(await self._app.async_dispatch(heard))
 
     def is_signed(self, body: bytes, headers: Mapping[str, str]) -> bool:
         """Whether one of the secrets signed it, not more than five minutes from now."""
