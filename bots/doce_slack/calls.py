@@ -29,6 +29,8 @@ REPEATABLE = FORMS | {
 TROUBLE = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org", "server_error"})
 LIMITED = ("ratelimited", "rate_limited")
 TRIES = 3
+#: Before the second of them, seconds; twice as long before the third.
+REST_S = 1.0
 TIMEOUT_S = 15
 
 
@@ -81,7 +83,7 @@ class Calls:
             lost += 1
             if method not in REPEATABLE or lost >= TRIES:
                 raise Lost(f"Slack did not answer {method} ({cause}).", hint="doce goes on when Slack is back; nothing is lost.")
-            await asyncio.sleep(0.5 * 2**lost)
+            await asyncio.sleep(REST_S * 2 ** (lost - 1))
 
 
 async def _ask(client: AsyncWebClient, method: str, arguments: dict[str, Any]) -> dict[str, Any]:

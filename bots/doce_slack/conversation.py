@@ -209,8 +209,11 @@ class Conversation:
         return f"{await self.people.name(asker.workspace, asker.user)}: {text}"
 
     def _waits(self, prompt: PromptView) -> bool:
-        return (
-            self.services.prompts.get(prompt.id).state is PromptState.QUEUED and self.services.prompts.active(prompt.project_id) is not None
+        """Something is before it: what goes on, or what is about to."""
+        prompts = self.services.prompts
+        first = prompts.next(prompt.project_id)
+        return prompts.get(prompt.id).state is PromptState.QUEUED and (
+            prompts.active(prompt.project_id) is not None or (first is not None and first.id != prompt.id)
         )
 
     async def _send_now(self, person: Person, prompt: PromptView) -> None:

@@ -110,7 +110,7 @@ class Place:
         except Refused as error:
             if error.code not in FIXED:
                 raise
-            logger.warning("a message can be changed no more: %s", error, extra={"thread": self.thread.id, "about": message.about})
+            logger.warning("a message can be changed no more: %s", error, extra={"thread_id": self.thread.id, "about": message.about})
             return False
         return True
 
@@ -136,7 +136,7 @@ class Place:
         try:
             candidates = [one async for one in self._since(message)]
         except Refused as error:
-            logger.warning("what was posted cannot be looked up: %s", error, extra={"thread": self.thread.id})
+            logger.warning("what was posted cannot be looked up: %s", error, extra={"thread_id": self.thread.id})
             return None
         for one in candidates:
             if _id(one) == message.id:

@@ -44,7 +44,7 @@ LONG_MS = 60_000
 #: A thread without news for so long is put aside until there are, seconds.
 IDLE_S = 600.0
 #: After a refusal, a lost line or a mistake of ours: 1, 2, 4 … s until the next try.
-MAX_REST_S = 60.0
+REST_S, MAX_REST_S = 1.0, 60.0
 #: A thread of which nothing can be told any more: its root is gone.
 HOPELESS = ("thread_not_found",)
 #: A place where doce may not speak for now: it may be invited again, its token be made anew. The thread is put aside.
@@ -120,22 +120,22 @@ class Reporter:
                     rest = 0.0
                 except Refused as error:
                     if error.code in HOPELESS:
-                        logger.warning("a thread can no longer be told: %s", error, extra={"thread": self.thread.id})
+                        logger.warning("a thread can no longer be told: %s", error, extra={"thread_id": self.thread.id})
                         await self._do(self.services.chats.threads.close, self.thread.id)
                         return
                     if error.code in AWAY:
-                        logger.warning("a thread is put aside: %s", error, extra={"thread": self.thread.id})
+                        logger.warning("a thread is put aside: %s", error, extra={"thread_id": self.thread.id})
                         self.workspaces.forget(self.thread.team)
                         self.put_aside = error.code
                         return
-                    logger.warning("Slack refused: %s", error, extra={"thread": self.thread.id, "answer": error.answer})
-                    rest = min(MAX_REST_S, max(1.0, 2 * rest))
+                    logger.warning("Slack refused: %s", error, extra={"thread_id": self.thread.id, "answer": error.answer})
+                    rest = min(MAX_REST_S, max(REST_S, 2 * rest))
                 except Lost as error:
-                    logger.warning("%s", error.message, extra={"thread": self.thread.id})
-                    rest = min(MAX_REST_S, max(1.0, 2 * rest))
+                    logger.warning("%s", error.message, extra={"thread_id": self.thread.id})
+                    rest = min(MAX_REST_S, max(REST_S, 2 * rest))
                 except Exception:  # a background task: the other threads still have to be told, and this one is tried again
-                    logger.exception("a thread could not be told", extra={"thread": self.thread.id})
-                    rest = min(MAX_REST_S, max(1.0, 2 * rest))
+                    logger.exception("a thread could not be told", extra={"thread_id": self.thread.id})
+                    rest = min(MAX_REST_S, max(REST_S, 2 * rest))
                 if rest:
                     await asyncio.sleep(rest)
 
@@ -148,7 +148,7 @@ class Reporter:
         powers, team = self._powers, self.thread.team
         self._session = Session(
             self._place, there=lambda: powers.has("sessions", team), missing=lambda code: powers.refused("sessions", team, code),
-            monotonic=self._monotonic,
+            monotonic=self._monotonic, status=None if self._resumed else "active",
         )  # fmt: skip
         return True
 
@@ -312,9 +312,8 @@ class Reporter:
             await session.is_("suspended")
         else:
             await session.is_("processing", title=line(turn.prompt, 200), initiator=self._asker(turn.prompt_id))
-        streamed = shown.streaming
         await shown.flush(self._read)
-        if shown.over and streamed:
+        if shown.over and shown.streaming:
             session.ended()
         elif shown.over:
             await session.is_("active")

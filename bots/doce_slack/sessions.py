@@ -21,18 +21,20 @@ AGAIN_S = 2400.0
 class Session:
     """One thread's. Where Slack has no sessions nothing happens."""
 
-    def __init__(self, place: Place, *, there: Callable[[], bool], missing: Callable[[str], None], monotonic: Callable[[], float]) -> None:
-        """`there`: whether Slack has sessions, as far as is known; `missing` is told Slack's word when it has none."""
+    def __init__(
+        self, place: Place, *, there: Callable[[], bool], missing: Callable[[str], None], monotonic: Callable[[], float],
+        status: Status | None,
+    ) -> None:  # fmt: skip
+        """`there`: whether Slack has sessions, as far as is known; `missing` is told Slack's word when it has none. `status` is
+        what Slack shows now, if that is known."""
         self._place, self._there, self._missing, self._monotonic = place, there, missing, monotonic
-        self._status: Status | None = None
+        self._status = status
         self._at = 0.0
 
     async def is_(self, status: Status, *, title: str = "", initiator: str = "") -> None:
         """Say so, unless it has been said. What Slack refuses is logged: the messages say it, too."""
         now = self._monotonic()
         if not self._place.root or not self._there() or (status == self._status and (status == "active" or now < self._at + AGAIN_S)):
-            return
-        if status == "active" and self._status is None:
             return
         try:
             await self._place.workspace.call(

@@ -248,9 +248,13 @@ class TurnMessage:
     async def _rewrite(self, read: Callable[[], Any]) -> None:
         """From here on the message is edited: what it held is not certain, or not true any more."""
         assert self._message
-        await self.place.workspace.attempt("chat.stopStream", fine=ENDED, channel=self.place.channel, ts=self.ts)
-        self._message = await self.place.rewritten(self._message, "post")
         self._fresh, self._body = False, None
+        try:
+            await self.place.workspace.call("chat.stopStream", channel=self.place.channel, ts=self.ts)
+        except Refused as error:
+            if error.code not in ENDED:
+                raise
+        self._message = await self.place.rewritten(self._message, "post")
         await self._edit(read)
 
     async def _edit(self, read: Callable[[], Any]) -> None:
@@ -312,7 +316,7 @@ class TurnMessage:
         full = self._full()
         rest = full[self._covered :]
         fence = open_fence(full[: self._covered]) if rest else None
-        return f"{fence}\n{rest}" if fence else rest.lstrip("\n") if self._covered else rest
+        return _reopened(fence, rest) if self._covered else rest
 
     def _rewrites(self) -> bool:
         """What was sent is not how the text begins any more."""
@@ -332,8 +336,7 @@ class TurnMessage:
             return chunks, self._text or full[:sent], shown
         piece = text[sent:]
         if sent == self._covered > 0:
-            fence = open_fence(full[:sent])
-            piece = f"{fence}\n{piece}" if fence else piece.lstrip("\n")
+            piece = _reopened(open_fence(full[:sent]), piece)
         return [*chunks, _said(piece)] if piece else chunks, text, shown
 
     def _closing(self) -> list[Block]:
@@ -362,6 +365,11 @@ class TurnMessage:
             body += turns.row(self.turn, self.place.thread.project_id, preview=None)
         plain = line(text or turns.ending(self.turn) or (found[-1].title if found else "working"), 300)
         return plain, body
+
+
+def _reopened(fence: str | None, rest: str) -> str:
+    """What goes on in another message, in the code block that `fence` opened, if it was in one."""
+    return f"{fence}\n{rest.removeprefix(chr(10))}" if fence else rest.lstrip("\n")
 
 
 def _said(text: str) -> Chunk:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -15,7 +16,10 @@ from typing import Any, TypeVar
 
 import httpx
 
+from doce.client.reading import Event
+from doce.opencode.turn import Turn
 from doce.testing.slack import Message, Seen, Slack
+from doce_slack import turns
 from tests.system.house import House, house
 
 Answer = TypeVar("Answer")
@@ -29,6 +33,9 @@ class Office:
 
     def __init__(self, home: House, town: Slack, loop: asyncio.AbstractEventLoop) -> None:
         self.home, self.town, self._loop = home, town, loop
+        #: How many prompts a thread's project had before it.
+        self._before: dict[str, int] = {}
+        self._site = ""
 
     def run(self, work: Coroutine[Any, Any, Answer], timeout_s: float = 180) -> Answer:
         """Something of the twin's, in its loop."""
@@ -91,6 +98,18 @@ class Office:
             self.ended(card.ts, 1, where)
         return card.ts
 
+    def begin(self, text: str = "[[rehearse only: here]]") -> str:
+        """A new thread on a site that is there: quicker than a new site. Its root, after its first turn."""
+        if not self._site:
+            self._site = self.home.doce.project(self.project(self.new("[[rehearse only: the first]]")))["slug"]
+        count = len(self.home.doce.prompts(self._site, limit=200)["items"])
+        before = {one.ts for one in self.look(lambda: self.town.messages("#sites"))}
+        assert self.slash(f"chat {self._site} {text}").acked
+        card = self.until(lambda: [one for one in self.town.messages("#sites") if one.ts not in before and one.author == "doce"], 30)[0]
+        self._before[card.ts] = count
+        self.ended(card.ts, 1)
+        return card.ts
+
     def thread(self, root: str, where: str = "#sites") -> list[Seen]:
         return self.look(lambda: self.town.thread(where, root))
 
@@ -117,9 +136,22 @@ class Office:
         slug = card.text.removeprefix("doce · ").partition(" ")[0]
         return str(self.home.doce.project(slug)["id"])
 
-    def prompts(self, project: str) -> list[dict[str, Any]]:
-        """Oldest first."""
-        return list(reversed(self.home.doce.prompts(project)["items"]))
+    def prompts(self, root: str, where: str = "#sites") -> list[dict[str, Any]]:
+        """Of a thread, oldest first."""
+        found = self.home.doce.prompts(self.project(root, where), limit=200)["items"]
+        return list(reversed(found))[self._before.get(root, 0) :]
+
+    def events(self, project: str) -> list[Event]:
+        """Everything of a project's log."""
+        return list(self.home.doce.events(project, follow=False))
+
+    def check_text(self, root: str, where: str = "#sites") -> None:
+        """Each turn of a thread says in Slack what the log says, once."""
+        project = self.project(root, where)
+        events, messages = self.events(project), [one for one in self.thread(root, where)[1:] if said(one)]
+        shown = "".join(said(one) for one in messages).replace("\n\n_continued below_", "")
+        told = "".join(logged(events, prompt["id"]) for prompt in self.prompts(root, where))
+        assert squeezed(shown) == squeezed(told)
 
     def restart(self, **settings: str) -> None:
         """kill -9, and a new one."""
@@ -173,3 +205,28 @@ def office(
             for who in linked:
                 made.link(who)
             yield made
+
+
+def said(*seen: Seen) -> str:
+    """The Markdown that messages show, one after the other."""
+    return "".join(str(block["text"]) for one in seen for block in one.blocks if block["type"] == "markdown")
+
+
+def logged(events: list[Event], prompt_id: str) -> str:
+    """What the agent said in a turn, as the log has it, rendered as Slack is to show it."""
+    turn = Turn(prompt_id)
+    for event in events:
+        turn.take(event)
+    return turns.text(turn)
+
+
+class Backwards(random.Random):
+    """A shuffle that turns the order around."""
+
+    def shuffle(self, x: Any) -> None:
+        x.reverse()
+
+
+def squeezed(text: str) -> str:
+    """Without white space: where one part of a message ends and the next begins there may be more or less of it."""
+    return "".join(text.split())

@@ -1,0 +1,257 @@
+"""A turn as people see it in a thread, whatever happens on the way: the twin of Slack and the real teller, no agent."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from doce.events import vocabulary as told
+from doce.testing.slack import hang, limited, refused, reset, server_error
+from doce_slack import calls, reporter, turn_message
+from doce_slack.turn_message import CONTINUED
+
+from .desk import Desk, desk
+from .house import said
+
+pytestmark = pytest.mark.timeout(90)
+Scenario = Callable[[Desk], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to watch."""
+    monkeypatch.setattr(turn_message, "APPEND_S", 0.05)
+    monkeypatch.setattr(turn_message, "EDIT_S", 0.05)
+    monkeypatch.setattr(reporter, "CARD_S", 0.05)
+    monkeypatch.setattr(reporter, "MAX_REST_S", 0.1)
+    monkeypatch.setattr(reporter, "REST_S", 0.05)
+    monkeypatch.setattr(calls, "REST_S", 0.01)
+
+
+def play(folder: Path, scenario: Scenario, **settings: Any) -> None:
+    async def run() -> None:
+        async with desk(folder, **settings) as made:
+            await scenario(made)
+
+    asyncio.run(run())
+
+
+async def begun(made: Desk, text: str = "Let me look.") -> None:
+    """A turn that has said something that can be seen."""
+    made.sent()
+    made.say(text)
+    await made.shows(text)
+
+
+async def ended(made: Desk) -> None:
+    made.completed()
+    await made.over()
+    made.check()
+
+
+def test_a_turn_is_streamed(tmp_path: Path) -> None:
+    async def scenario(made: Desk) -> None:
+        await begun(made)
+        made.tool("bash", command="npm install")
+        made.say(" It is a bakery.\n\n")
+        await made.shows("bakery")
+        made.say("Done.", part="prt_2", message="msg_2")
+        await ended(made)
+        (turn,) = made.seen()[1:]
+        assert turn.stream == "complete"
+        assert "Run npm install" in [task.title for task in turn.tasks]
+        assert not made.slack.called("chat.update")[1:] or all("blocks" in one.arguments for one in made.slack.called("chat.update"))
+
+    play(tmp_path, scenario)
+
+
+def test_without_streams_a_message_is_edited(tmp_path: Path) -> None:
+    async def scenario(made: Desk) -> None:
+        made.slack.streams = made.slack.agents = False
+        await begun(made)
+        made.say(" It is a bakery.")
+        await made.shows("bakery")
+        await ended(made)
+        assert len(made.slack.called("chat.startStream")) == 1, "Slack is not asked again for what it does not have"
+        assert len(made.slack.called("agents.sessions.setStatus")) == 1
+
+    play(tmp_path, scenario)
+
+
+def test_a_stream_that_dies_is_written_on_as_a_message(tmp_path: Path) -> None:
+    async def scenario(made: Desk) -> None:
+        await begun(made)
+        made.slack.clock.advance(301)
+        made.say(" It is a bakery.")
+        await made.shows("bakery")
+        await ended(made)
+        assert len(made.seen()) == 2
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("open_block", [False, True])
+def test_a_stream_goes_on_in_a_next_part_in_time(tmp_path: Path, open_block: bool) -> None:
+    async def scenario(made: Desk) -> None:
+        await begun(made, "Look:\n\n```html\n<p>one</p>\n" if open_block else "Look, one.")
+        made.tool("bash", command="ls")
+        await made.until(lambda: CONTINUED in made.shown())
+        made.say("<p>two</p>\n```\nThat was it." if open_block else " Two.")
+        await made.shows("two" if open_block else "Two")
+        made.completed()
+        await made.over()
+        turns = [one for one in made.seen()[1:] if said(one)]
+        assert len(turns) >= 2
+        if open_block:
+            assert all(said(one).count("```") % 2 == 0 for one in turns), [said(one) for one in turns]
+            assert "```html\n<p>two</p>" in said(turns[-1])
+        else:
+            made.check()
+        assert sum("Run ls" in one.shown for one in turns) == 1, "what is done is not told again"
+
+    play(tmp_path, scenario, slack_roll_s=0.6)
+
+
+CALLS = ("chat.postMessage", "chat.startStream", "chat.appendStream", "chat.stopStream", "chat.update")
+
+
+@pytest.mark.parametrize("streams", [True, False])
+@pytest.mark.parametrize("method", CALLS)
+@pytest.mark.parametrize(
+    "fault",
+    [reset(), reset(took_effect=False), server_error(), server_error(took_effect=True), limited(1), refused("fatal_error")],
+    ids=str,
+)
+def test_trouble_with_a_call_loses_and_doubles_nothing(tmp_path: Path, method: str, fault: Any, streams: bool) -> None:
+    async def scenario(made: Desk) -> None:
+        made.slack.streams = streams
+        made.slack.faults.add(method, fault)
+        await begun(made)
+        made.say(" It is a bakery.")
+        await made.shows("bakery")
+        made.slack.faults.add(method, fault)
+        made.say(" Done.")
+        await ended(made)
+        assert len([one for one in made.seen()[1:] if said(one)]) == 1
+
+    play(tmp_path, scenario)
+
+
+def test_slack_is_away_for_a_while(tmp_path: Path) -> None:
+    async def scenario(made: Desk) -> None:
+        await begun(made)
+        for method in (*CALLS, "conversations.replies", "agents.sessions.setStatus", "reactions.add"):
+            made.slack.faults.add(method, server_error(503), times=9)
+        made.say(" It is a bakery.")
+        await ended(made)
+
+    play(tmp_path, scenario)
+
+
+def test_what_slack_does_not_take_is_said_in_plain_text(tmp_path: Path) -> None:
+    async def scenario(made: Desk) -> None:
+        made.slack.streams = False
+        made.slack.faults.add("chat.postMessage", refused("invalid_blocks"), times=1)
+        await made.until(made.seen)
+        made.sent()
+        made.slack.faults.add("chat.postMessage", refused("msg_blocks_too_long"), times=1)
+        made.say("It is a bakery.")
+        await made.until(lambda: any("It is a bakery" in one.text for one in made.seen()))
+        made.completed()
+        await made.over()
+
+    play(tmp_path, scenario)
+
+
+def test_a_message_that_somebody_removed_is_said_anew_at_the_end(tmp_path: Path) -> None:
+    async def scenario(made: Desk) -> None:
+        made.slack.streams = False
+        await begun(made)
+        message = made.slack.world.message("#sites", made.seen()[1].ts)
+        made.slack.removed(message)
+        made.say(" It is a bakery.")
+        await ended(made)
+
+    play(tmp_path, scenario)
+
+
+def test_a_card_that_somebody_removed_is_missed_by_nobody(tmp_path: Path) -> None:
+    async def scenario(made: Desk) -> None:
+        await begun(made)
+        made.slack.faults.add("chat.update", refused("message_not_found"), times=3)
+        made.tell(told.ProjectStatusChanged(status="running"))
+        made.say(" It is a bakery.")
+        await ended(made)
+
+    play(tmp_path, scenario)
+
+
+def test_text_that_the_agent_takes_back_is_taken_back(tmp_path: Path) -> None:
+    async def scenario(made: Desk) -> None:
+        await begun(made, "Half a sen")
+        made.tell(told.MessageDiscarded(message_id="msg_1", part_id="prt_1"))
+        made.say("A whole sentence.", part="prt_2")
+        await made.shows("A whole sentence.")
+        await ended(made)
+        assert "Half" not in made.shown()
+
+    play(tmp_path, scenario)
+
+
+def test_a_long_answer_is_attached_whole(tmp_path: Path) -> None:
+    async def scenario(made: Desk) -> None:
+        made.sent()
+        for number in range(200):
+            made.say(f"{number} " + "word " * 20)
+        made.completed()
+        await made.until(lambda: any(one.files for one in made.seen()))
+        (turn, attached) = made.seen()[1:]
+        assert 5_000 < len(said(turn)) <= 11_000
+        assert "attached below" in turn.shown
+        assert attached.files == ("The whole answer",)
+
+    play(tmp_path, scenario)
+
+
+def test_nothing_that_a_model_says_mentions_everybody(tmp_path: Path) -> None:
+    async def scenario(made: Desk) -> None:
+        made.sent()
+        for piece in ("Hello <", "!chan", "nel> and @ch", "annel, @he", "re and <", "@U0", "123>."):
+            made.say(piece)
+            await asyncio.sleep(0.1)
+        made.completed()
+        await made.over()
+        sent = [str(one.arguments) for one in made.slack.calls if one.method.startswith("chat.")]
+        assert not [one for one in sent if "<!channel" in one or "@channel" in one or "@here" in one or "<@U0123" in one]
+        assert made.seen()[1].stream == "complete", "nothing had to be taken back"
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_restarts_and_trouble_at_any_moment(tmp_path: Path, seed: int) -> None:
+    """Killed, reset and refused at random: in the end the thread says what the log says."""
+    rng = random.Random(seed)
+
+    async def scenario(made: Desk) -> None:
+        made.slack.streams = rng.random() < 0.7
+        made.sent()
+        for number in range(25):
+            made.say(f"Word {number}. ")
+            if rng.random() < 0.2:
+                made.tool("bash", command=f"echo {number}")
+            if rng.random() < 0.3:
+                made.slack.faults.add(rng.choice(CALLS), rng.choice([reset(), reset(took_effect=False), server_error(), hang(0.05)]))
+            await asyncio.sleep(rng.random() * 0.12)
+            if rng.random() < 0.25:
+                await made.stop()
+                await made.start()
+        made.slack.faults.clear()
+        await ended(made)
+
+    play(tmp_path, scenario, slack_roll_s=1.0)
