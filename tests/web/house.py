@@ -20,6 +20,7 @@ from doce.auth.identities import Identities
 from doce.auth.secrets import SecretKey
 from doce.auth.sessions import Sessions
 from doce.auth.users import ApiTokens, Person, Users
+from doce.chats.chats import Chats
 from doce.clock import ManualClock
 from doce.db.connection import database
 from doce.events.feed import Feed
@@ -118,6 +119,7 @@ def make_services(settings: Settings, clock: ManualClock, agent: PlayedAgent) ->
         monitor=Monitor(settings, clock, runtime=PlayedRuntime()),
         agent=lambda project: agent,  # type: ignore[arg-type,return-value]
         productions=Productions(settings, clock, Releases(clock), path=machine_path()),
+        chats=Chats.of(SecretKey.load(settings.data / "secret.key"), clock),
     )
 
 
