@@ -28,9 +28,22 @@ PNG = b"\x89PNG\r\n\x1a\n"
 def site(folder: Path) -> Iterator[int]:
     """Files of a folder, served; gives the port."""
 
+    over = threading.Event()
+
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args: object) -> None:
             super().__init__(*args, directory=str(folder))  # type: ignore[arg-type]
+
+        def do_GET(self) -> None:
+            if self.path != "/events":
+                super().do_GET()
+                return
+            # A stream that never ends, as a preview's that waits for changes.
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.end_headers()
+            self.wfile.flush()
+            over.wait(60)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -38,6 +51,7 @@ def site(folder: Path) -> Iterator[int]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_address[1]
+        over.set()
         server.shutdown()
 
 
@@ -126,7 +140,9 @@ def test_a_real_chromium_takes_a_real_picture(tmp_path: Path) -> None:
     program = shutil.which("chromium", path=machine_path())
     if program is None:
         pytest.skip("NO CHROMIUM on this machine")
-    (tmp_path / "index.html").write_text("<body style='margin:0;background:rgb(200,30,60)'><h1>Clay</h1>")
+    (tmp_path / "index.html").write_text(
+        "<body style='margin:0;background:rgb(200,30,60)'><h1>Clay</h1><script>new EventSource('/events')</script>"
+    )
     (tmp_path / "leak.html").write_text("<script>location = 'file:///etc/hostname'</script><body style='background:#fff'>")
     with site(tmp_path) as port:
         first = asyncio.run(photographed(program, f"http://127.0.0.1:{port}/"))
