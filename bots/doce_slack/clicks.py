@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from doce.actions import words
@@ -37,6 +38,7 @@ class Clicks:
     def __init__(self, conversation: Conversation, commands: Commands, home: Home) -> None:
         self._talk, self._commands, self._home = conversation, commands, home
         self._services, self._do = conversation.services, conversation.do
+        self._uploading = asyncio.Lock()
         self._known: dict[str, Click] = {
             "stop": self._stop, "deploy": self._deploy, "start": self._start, "again": self._again, "fix": self._fix,
             "allow": self._permit, "always": self._permit, "deny": self._permit, "skip": self._skip, "send_now": self._send_now,
@@ -187,17 +189,18 @@ class Clicks:
         thread = await self._do(find)
         if thread is None or thread.root is None:
             raise NotFound("This project has no thread here to put it into.", hint="`/doce open NAME` begins one.")
-        place = Place(thread, asker.workspace, self._services.chats.messages, self._do)
-        await place.open()
-        return place
+        return Place(thread, asker.workspace, self._services.chats.messages, self._do)
 
     async def _upload(self, claim: Claim, asker: Asker, place: Place, about: str, name: str, text: str, title: str) -> None:
         """Once: a file that is there already is only pointed at."""
-        there = place.last(about)
-        try:
-            await upload_text(place, about, name, text, title)
-        except Refused as error:
-            raise BadRequest("Slack does not take the file.", hint=f"It says {error.code}; `doce slack check` says more.") from None
+        # Two who press at the same time press for one file.
+        async with self._uploading:
+            await place.open()
+            there = place.last(about)
+            try:
+                await upload_text(place, about, name, text, title)
+            except Refused as error:
+                raise BadRequest("Slack does not take the file.", hint=f"It says {error.code}; `doce slack check` says more.") from None
         if await self._talk.settle(claim, "log"):
             done = there is not None and there.state == "closed"
             await asker.tell("It is in the thread already." if done else "It is in the thread now.")

@@ -19,13 +19,19 @@ from pydantic import SecretStr
 from doce.actions.services import Services
 from doce.app import Parts, build
 from doce.auth.users import Person
+from doce.chats.claims import Claim
 from doce.db.connection import database
+from doce.db.models import Job as JobRow
 from doce.db.models import Project
 from doce.events import log
 from doce.events import vocabulary as said
 from doce.productions.digest import Output
 from doce.projects.status import ProjectStatus, PromptState
 from doce.projects.views import ProjectView, PromptView
+from doce.queue import jobs
+from doce.queue.context import write_log
+from doce.queue.enqueue import enqueue
+from doce.queue.types import Job, ProductionBuild
 from doce.settings import Settings
 from doce.testing.slack import Message, Seen, Slack, User, View
 from doce_slack.door import SlackDoor
@@ -57,12 +63,8 @@ class House:
     def project(self, owner: Person, name: str = "Clay", prompt: str = "a portfolio for a ceramicist") -> ProjectView:
         """A project that runs, its first turn over."""
         made = self.services.projects.create(owner.id, prompt, name=name)
-        for status in (ProjectStatus.STARTING, ProjectStatus.RUNNING):
-            self.parts.work.store.set_status(made.id, status)
-        prompts = self.services.prompts.page(made.id, 1, None).items
-        self.turn(prompts[0])
-        with database.atomic():
-            Project.update(preview_port=41000 + Project.select().count(), user_prompt_completed=True).where(Project.id == made.id).execute()
+        self.ready(made)
+        self.preview(made, 41000 + Project.select().count())
         return self.services.projects.get(made.id)
 
     def turn(self, prompt: PromptView, *payloads: said.Payload, end: bool = True) -> None:
@@ -80,6 +82,24 @@ class House:
     def ask(self, project: ProjectView, prompt: PromptView, request: said.Payload) -> None:
         log.append(request, project_id=project.id, session_id="ses_1", prompt_id=prompt.id)
 
+    def preview(self, project: ProjectView, port: int) -> None:
+        """Its preview listens there."""
+        with database.atomic():
+            Project.update(preview_port=port).where(Project.id == project.id).execute()
+
+    def ready(self, project: ProjectView) -> None:
+        """The project runs and its first turn is over."""
+        for status in (ProjectStatus.STARTING, ProjectStatus.RUNNING):
+            self.parts.work.store.set_status(project.id, status)
+        self.turn(self.services.prompts.page(project.id, 1, None).items[0])
+
+    def agent(self, agent: Any) -> None:
+        """Answers go to this one."""
+        self.services.requests._agent = lambda project_id: agent
+
+    def jobs(self, project: ProjectView) -> list[Job]:
+        return list(jobs.list(project_id=project.id, limit=50))
+
     def deployed(self, project: ProjectView, *, files: int = 3, told: bool = True) -> int:
         """One more version, live, as jobs would leave it; its number."""
         productions, now = self.services.productions, self.services.clock.now_ms()
@@ -89,12 +109,35 @@ class House:
         layout.release(output.hash).mkdir(parents=True, exist_ok=True)
         layout.switch(output.hash, now)
         with database.atomic():
-            Project.update(production_port=42001, production_hash=output.hash, production_started_at=now).where(
-                Project.id == project.id
-            ).execute()
+            live = JobRow.update(state="succeeded", finished_at=now).where(JobRow.project_id == project.id, JobRow.finished_at.is_null())
+            live.where(JobRow.type == ProductionBuild.type).execute()
+            self._produced(project, production_port=42001, production_hash=output.hash, production_started_at=now, production_error=None)
             if told:
                 productions.tell(project.id)
         return number
+
+    def deploying(self, project: ProjectView) -> int:
+        """A deploy begins; the number of its job."""
+        with database.atomic():
+            self._produced(project, production_error=None)
+            job = enqueue(ProductionBuild(project_id=project.id, requested_by=project.owner_user_id, snapshot="c" * 40)).job
+            self.services.productions.tell(project.id)
+        return job.id
+
+    def _produced(self, project: ProjectView, **columns: Any) -> None:
+        Project.update(**columns).where(Project.id == project.id).execute()
+
+    def failed_deploy(self, project: ProjectView, error: str, lines: list[str]) -> int:
+        """A deploy that breaks while it is built, as jobs would tell it; the number of its job."""
+        productions, now = self.services.productions, self.services.clock.now_ms()
+        job = self.deploying(project)
+        for line in lines:
+            write_log(job, line, level="info", at=now)
+        with database.atomic():
+            JobRow.update(state="failed", finished_at=now, last_error=error).where(JobRow.id == job).execute()
+            self._produced(project, production_error=error)
+            productions.tell(project.id)
+        return job
 
     # What people do
 
@@ -103,8 +146,7 @@ class House:
         before = len(self.slack.messages(where))
         await self.slack.slash(who, where, "/doce", text)
         card = (await self.slack.until(lambda _: self.slack.messages(where)[before:]))[0]
-        thread = await asyncio.to_thread(self.services.chats.threads.at, KIND, self.team, card.channel, card.ts)
-        assert thread
+        thread = await self.slack.until(lambda _: self.services.chats.threads.at(KIND, self.team, card.channel, card.ts))
         return card, self.services.projects.get(thread.project_id)
 
     def message(self, seen: Seen) -> Message:
@@ -162,6 +204,25 @@ async def house(folder: Path, **settings: Any) -> AsyncIterator[House]:
             code, _ = identities.link_code(person.id)
             identities.redeem(code, KIND, slack.workspace.id, slack.user(name).id, name)
         door = SlackDoor(parts.services, do)
+        messages, loop = parts.services.chats.messages, asyncio.get_running_loop()
+        place = messages.placed
+
+        def placed(*args: Any, **kwargs: Any) -> Any:
+            """Whoever waits for something in the twin also hears when doce has noted what it posted."""
+            made = place(*args, **kwargs)
+            loop.call_soon_threadsafe(slack.world.changed)
+            return made
+
+        handle = door.intake._handle
+
+        async def handled(claim: Claim) -> None:
+            """And when something of theirs has been done."""
+            try:
+                await handle(claim)
+            finally:
+                slack.world.changed()
+
+        messages.placed, door.intake._handle = placed, handled  # type: ignore[method-assign]
         async with parts.feed:
             await door.start()
             await slack.connected()
