@@ -130,7 +130,6 @@ def make_services(settings: Settings, clock: ManualClock, agent: PlayedAgent) ->
         monitor=Monitor(settings, clock, runtime=PlayedRuntime()),
         agent=lambda project: agent,  # type: ignore[arg-type,return-value]
         productions=Productions(settings, clock, Releases(clock), path=machine_path()),
-        chats=Chats.of(SecretKey.load(settings.data / "secret.key"), clock),
     )
 
 
