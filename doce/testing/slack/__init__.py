@@ -18,7 +18,7 @@ A test drives the real bot with it and looks at what a person would see::
         await slack.until(lambda world: "Done" in slack.thread("#sites", root[0].ts)[-1].shown)
         assert not slack.exceeded
 
-HTTP in place of Socket Mode: ``await slack.use_http("http://127.0.0.1:…/slack/events")``; the secret is
+It needs the extra `slack`. HTTP in place of Socket Mode: ``await slack.use_http("http://127.0.0.1:…/slack/events")``; the secret is
 ``slack.app.signing_secret``. Looking at it: ``python -m doce.testing.slack --port 8111``.
 
 There are ada (who administers), ben and cleo; #general and #sites with the bot in them, and the private #secret with ada and
