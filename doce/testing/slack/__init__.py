@@ -26,7 +26,7 @@ ben, without it. People, channels and messages go by id, name or themselves; "@d
 
 - People: `say` (files too), `edit`, `delete`, `react`, `unreact`, `slash`, `shortcut`, `click`, `submit`, `close`,
   `open_home`, `stop_stream`, `invite`, `kick`; what nobody could do in Slack raises `Impossible`.
-- Looking: `thread`, `messages`, `ephemeral` (lists of `Seen`), `modal`, `home`, `calls`, `called`, `delivered`, `exceeded`.
+- Looking: `thread`, `messages`, `ephemeral` (lists of `Seen`), `modal`, `home`, `calls`, `called`, `delivered`, `acks`, `exceeded`.
 - Waiting: `until`, `connected`, `settled` (nothing is on its way any more). `advance(300)` lets streams die.
 - Trouble: `faults.add("chat.postMessage", server_error(), times=2)`, `courier.weather` (duplicates, delays, shuffling, lost
   acknowledgements), `courier.again(delivery)`, `sockets.drop()`, `sockets.refresh()`, `requests.age`, `streams = False`.

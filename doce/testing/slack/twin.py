@@ -305,6 +305,11 @@ class Slack:
         return [each for each in self.courier.sent if kind in (each.kind, each.event.get("type"))]
 
     @property
+    def acks(self) -> list[float]:
+        """How long each acknowledgement took, seconds, in order of arrival."""
+        return [attempt.seconds for each in self.courier.sent for attempt in each.attempts if attempt.outcome == "ok"]
+
+    @property
     def exceeded(self) -> Counter[str]:
         """How often each method was called more than allowed."""
         return self.limits.exceeded
