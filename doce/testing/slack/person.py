@@ -10,7 +10,8 @@ from doce.testing.slack import shapes
 from doce.testing.slack.courier import Delivery
 from doce.testing.slack.refusal import Impossible
 from doce.testing.slack.responses import Responses
-from doce.testing.slack.things import Channel, User
+from doce.testing.slack.sight import Seen
+from doce.testing.slack.things import Channel, Message, User
 
 if TYPE_CHECKING:
     from doce.testing.slack.twin import Slack
@@ -35,6 +36,10 @@ class Person:
     def __init__(self, slack: Slack) -> None:
         self.slack = slack
         self.responses = Responses(slack)
+
+    def _message(self, given: Message | Seen) -> Message:
+        """A message itself, also for how it was seen. Raises Impossible when it is gone."""
+        return given if isinstance(given, Message) else self.slack.world.message(given.channel, given.ts)
 
     def _there(self, who: User | str, where: Channel | str) -> tuple[User, Channel]:
         """Both, when the person can write there; a bot's name is its direct conversation. Raises Impossible."""

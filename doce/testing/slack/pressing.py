@@ -10,6 +10,7 @@ from doce.testing.slack import inputs, layout, shapes
 from doce.testing.slack.courier import Delivery
 from doce.testing.slack.person import Person
 from doce.testing.slack.refusal import Impossible, Refused
+from doce.testing.slack.sight import Seen
 from doce.testing.slack.things import Channel, Message, User, View
 from doce.testing.slack.writing import typed
 
@@ -55,7 +56,7 @@ class Pressing(Person):
             typed(self.slack.world, user, text.strip()),
         )
 
-    async def shortcut(self, who: User | str, callback_id: str, message: Message | None = None) -> Delivery:
+    async def shortcut(self, who: User | str, callback_id: str, message: Message | Seen | None = None) -> Delivery:
         """Choose a shortcut: on a message from its menu, else from the lightning bolt."""
         user = self.slack.world.user(who)
         kind = "message" if message else "global"
@@ -64,6 +65,7 @@ class Pressing(Person):
         payload = self._interaction("message_action" if message else "shortcut", user)
         payload |= {"callback_id": callback_id, "action_ts": self.slack.world.new_ts(), "trigger_id": self.trigger(user)}
         if message:
+            message = self._message(message)
             channel = self.slack.world.channel(message.channel)
             payload |= {
                 "channel": {"id": channel.id, "name": channel.name or "directmessage"}, "message_ts": message.ts,
@@ -74,14 +76,18 @@ class Pressing(Person):
     # Presses
 
     async def click(
-        self, who: User | str, where: Message | View, action_id: str, value: str | Sequence[str] | None = None, *, block_id: str = ""
+        self, who: User | str, where: Message | Seen | View, name: str, value: str | Sequence[str] | None = None, *, block_id: str = ""
     ) -> Delivery:
-        """Press a button, or choose `value` in a menu; until it is acknowledged. Raises Impossible when it is not there."""
+        """Press a button, or choose `value` in a menu, by action id or words; until it is acknowledged.
+
+        Raises Impossible when it is not there, or not any more.
+        """
         user, world = self.slack.world.user(who), self.slack.world
         if not self.slack.app.interactive:
             raise Impossible("the app is not configured to handle interactive responses")
-        laid_out = where.shown_blocks() if isinstance(where, Message) else where.blocks
-        block, element = _find(laid_out, action_id, value, block_id)
+        where = where if isinstance(where, View) else self._message(where)
+        laid_out = where.blocks if isinstance(where, View) else where.pressable()
+        block, element = _find(laid_out, name, value, block_id)
         action: Raw = {
             "action_id": element["action_id"],
             "block_id": block["block_id"],
@@ -212,12 +218,14 @@ class Pressing(Person):
         self.slack.events.stopped(session, user.team, user.id, [each.ts for each in running])
 
 
-def _find(laid_out: list[Raw], action_id: str, value: Any, block_id: str) -> tuple[Raw, Raw]:
-    """What is to be pressed; several with one action id differ by `value` or block. Raises Impossible."""
-    found = [(block, element) for block, element in layout.elements(laid_out) if element.get("action_id") == action_id]
+def _find(laid_out: list[Raw], name: str, value: Any, block_id: str) -> tuple[Raw, Raw]:
+    """What is to be pressed; several with one name differ by `value` or block. Raises Impossible."""
+    everything = list(layout.elements(laid_out))
+    found = [each for each in everything if each[1].get("action_id") == name]
+    found = found or [each for each in everything if each[1].get("text", {}).get("text") == name]
     found = [each for each in found if block_id in ("", each[0]["block_id"])]
     exact = [each for each in found if each[1]["type"] == "button" and each[1].get("value") == value]
     if not (exact or found):
-        known = [element.get("action_id") for _, element in layout.elements(laid_out)]
-        raise Impossible(f"there is no {action_id!r} to press; there are {known}")
+        known = [element.get("text", {}).get("text") or element.get("action_id") for _, element in everything]
+        raise Impossible(f"there is no {name!r} to press; there are {known}")
     return (exact or found)[0]

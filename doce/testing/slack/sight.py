@@ -80,7 +80,7 @@ def seen(world: World, message: Message) -> Seen:
     return Seen(
         ts=message.ts, channel=message.channel, user=message.user, author=message.username or (who.name if who else ""),
         text=message.full_text(),
-        shown="\n".join(shown(message)), thread_ts=message.thread_ts, blocks=tuple(laid_out), controls=tuple(controls(laid_out)),
+        shown="\n".join(shown(message)), thread_ts=message.thread_ts, blocks=tuple(laid_out), controls=tuple(controls(message.pressable())),
         tasks=tuple(_task(each) for each in tasks), plan=_plan(message),
         reactions={name: tuple(who) for name, who in message.reactions.items()},
         files=tuple(file.title or file.name for file in files), edited=bool(message.edited), stream=stream.state if stream else "",

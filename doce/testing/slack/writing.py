@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from doce.testing.slack.markup import escape
 from doce.testing.slack.person import Person
 from doce.testing.slack.refusal import Impossible
+from doce.testing.slack.sight import Seen
 from doce.testing.slack.things import Channel, File, Message, User
 from doce.testing.slack.world import World
 
@@ -105,16 +106,18 @@ class Writing(Person):
         self.slack.events.message(message)
         return message
 
-    async def edit(self, who: User | str, message: Message, text: str) -> None:
+    async def edit(self, who: User | str, message: Message | Seen, text: str) -> None:
         """Change one's own message. Raises Impossible for somebody else's."""
+        message = self._message(message)
         user = self._own(who, message)
         before = copy.deepcopy(message)
         message.text, message.edited = typed(self.slack.world, user, text), self.slack.world.new_ts()
         self.slack.world.changed()
         self.slack.events.changed(message, before)
 
-    async def delete(self, who: User | str, message: Message) -> None:
+    async def delete(self, who: User | str, message: Message | Seen) -> None:
         """Remove one's own message."""
+        message = self._message(message)
         self._own(who, message)
         self.slack.removed(message)
 
@@ -124,12 +127,12 @@ class Writing(Person):
             raise Impossible(f"{user.name} did not write that message")
         return user
 
-    async def react(self, who: User | str, message: Message, name: str) -> None:
+    async def react(self, who: User | str, message: Message | Seen, name: str) -> None:
         self._there(who, message.channel)
-        self.slack.reacted(message, self.slack.world.user(who).id, name)
+        self.slack.reacted(self._message(message), self.slack.world.user(who).id, name)
 
-    async def unreact(self, who: User | str, message: Message, name: str) -> None:
-        user = self.slack.world.user(who)
+    async def unreact(self, who: User | str, message: Message | Seen, name: str) -> None:
+        user, message = self.slack.world.user(who), self._message(message)
         if user.id not in message.reactions.get(name, []):
             raise Impossible(f"{user.name} did not react with {name}")
         self.slack.reacted(message, user.id, name, added=False)
