@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from doce.testing.slack import limits
+from doce.testing.slack import layout, limits
 from doce.testing.slack.refusal import Refused
 
 Raw = dict[str, Any]
@@ -253,7 +253,7 @@ def check_message(blocks: Any) -> None:
     checker.blocks(blocks)
     if checker.errors:
         raise Refused("invalid_blocks", messages=checker.errors)
-    if sum(map(len, texts(blocks))) > limits.ALL_BLOCKS:
+    if sum(map(len, layout.texts(blocks))) > limits.ALL_BLOCKS:
         raise Refused("msg_blocks_too_long")
 
 
@@ -280,43 +280,3 @@ def check_view(view: Any, kind: str) -> None:
             checker.string(view[name], f"/view/{name}", most, 0)
     if checker.errors:
         raise Refused("invalid_arguments", messages=checker.errors)
-
-
-def texts(value: Any) -> Iterator[str]:
-    """All words a reader sees in blocks, in their order."""
-    if isinstance(value, list):
-        for each in value:
-            yield from texts(each)
-    elif isinstance(value, dict):
-        for name, each in value.items():
-            if name in ("text", "alt_text", "title", "details", "output", "label") and isinstance(each, str):
-                yield each
-            elif name not in ("value", "confirm", "placeholder") and isinstance(each, dict | list):
-                yield from texts(each)
-
-
-def named(blocks: list[Raw], new_id: Callable[[str], str]) -> list[Raw]:
-    """The blocks with an id for each block and each thing that can be acted on, as Slack gives them."""
-    found = []
-    for block in blocks:
-        made = dict(block)
-        made.setdefault("block_id", new_id("b"))
-        for name in ("accessory", "element"):
-            if isinstance(made.get(name), dict) and made[name].get("type") != "image":
-                made[name] = {"action_id": new_id("a"), **made[name]}
-        if made["type"] == "actions":
-            made["elements"] = [{"action_id": new_id("a"), **element} for element in made["elements"]]
-        found.append(made)
-    return found
-
-
-def elements(blocks: list[Raw]) -> Iterator[tuple[Raw, Raw]]:
-    """What can be acted on, each with its block."""
-    for block in blocks:
-        if block["type"] == "section" and "accessory" in block:
-            yield block, block["accessory"]
-        elif block["type"] == "input":
-            yield block, block["element"]
-        elif block["type"] in ("actions", "context_actions"):
-            for element in block.get("elements", []):
-                yield block, element

@@ -172,6 +172,10 @@ class Message:
             return self.stream.blocks()
         return [rich_text(self.text)] if self.text else []
 
+    def pressable(self) -> list[Raw]:
+        """Its blocks with those that hang on it."""
+        return [*self.shown_blocks(), *(block for each in (*self.attachments, *self.unfurls.values()) for block in each.get("blocks", []))]
+
     def full_text(self) -> str:
         """`text`, or what was streamed."""
         return self.stream.text if self.stream and not self.blocks and not self.text else self.text

@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 from aiohttp import web
 
 from doce.testing.slack import dialogs, methods, shapes, sight
-from doce.testing.slack.acting import People, Trigger
+from doce.testing.slack.acting import People
 from doce.testing.slack.app import App, Token
 from doce.testing.slack.call import Called
 from doce.testing.slack.clock import Clock
@@ -26,6 +26,7 @@ from doce.testing.slack.faults import Faults
 from doce.testing.slack.installing import new_code
 from doce.testing.slack.limits import Limits
 from doce.testing.slack.manifest import apply
+from doce.testing.slack.person import Trigger
 from doce.testing.slack.refusal import NeverHappened
 from doce.testing.slack.requests import Requests
 from doce.testing.slack.server import application
@@ -302,6 +303,11 @@ class Slack:
     def delivered(self, kind: str) -> list[Delivery]:
         """What was sent to the app: by kind, or by the type of event or interaction."""
         return [each for each in self.courier.sent if kind in (each.kind, each.event.get("type"))]
+
+    @property
+    def acks(self) -> list[float]:
+        """How long each acknowledgement took, seconds, in order of arrival."""
+        return [attempt.seconds for each in self.courier.sent for attempt in each.attempts if attempt.outcome == "ok"]
 
     @property
     def exceeded(self) -> Counter[str]:

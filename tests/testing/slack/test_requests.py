@@ -152,7 +152,7 @@ def test_a_click_in_what_only_one_sees_can_replace_and_delete_it() -> None:
             assert slack.ephemeral("ada")[0].control("More").value == "2"
             with pytest.raises(AssertionError, match="does not see"):
                 await slack.click("ben", message, "more")
-            pressed = await slack.click("ada", message, "more")
+            pressed = await slack.click("ada", slack.ephemeral("ada")[0], "More")
             assert pressed.payload["container"]["is_ephemeral"]
             assert "message" not in pressed.payload
             url = pressed.payload["response_url"]

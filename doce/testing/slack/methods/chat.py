@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from doce.testing.slack import blocks, limits, shapes
+from doce.testing.slack import blocks, layout, limits, shapes
 from doce.testing.slack.call import Call, Raw, method
 from doce.testing.slack.markup import escape, unescape
 from doce.testing.slack.refusal import Refused
@@ -64,7 +64,7 @@ def update(call: Call) -> Raw:
         message.text = text
     # What is not given stays: only `blocks`, if empty, takes away what is laid out.
     if laid_out is not None:
-        message.blocks = blocks.named(laid_out, call.slack.world.new_id)
+        message.blocks = layout.named(laid_out, call.slack.world.new_id)
     elif message.stream:
         message.blocks = message.stream.blocks()
     if attached is not None:
@@ -110,7 +110,7 @@ def unfurl(call: Call) -> Raw:
             raise Refused("cannot_unfurl_url")
         if "blocks" in attachment:
             blocks.check_message(attachment["blocks"])
-            attachment["blocks"] = blocks.named(attachment["blocks"], call.slack.world.new_id)
+            attachment["blocks"] = layout.named(attachment["blocks"], call.slack.world.new_id)
     before = copy.deepcopy(message)
     message.unfurls |= unfurls
     call.slack.world.changed()
@@ -163,7 +163,7 @@ def _message(call: Call, channel: Channel) -> Message:
     where = call.workspace
     return Message(
         ts=call.slack.world.new_ts(), channel=channel.id, team=where.id, user=where.bot_user, text=text, attachments=attachments,
-        blocks=blocks.named(laid_out or [], call.slack.world.new_id), metadata=_metadata(call), bot_id=where.bot_id,
+        blocks=layout.named(laid_out or [], call.slack.world.new_id), metadata=_metadata(call), bot_id=where.bot_id,
         app_id=call.slack.app.id,
         username=call.text("username"), icon=call.text("icon_emoji") or call.text("icon_url"),
     )  # fmt: skip
@@ -195,7 +195,7 @@ def _attachments(call: Call) -> list[Raw] | None:
     for each in found:
         if "blocks" in each:
             blocks.check_message(each["blocks"])
-            each["blocks"] = blocks.named(each["blocks"], call.slack.world.new_id)
+            each["blocks"] = layout.named(each["blocks"], call.slack.world.new_id)
     return found
 
 

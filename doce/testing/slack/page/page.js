@@ -179,7 +179,7 @@ async function base64(file) {
 
 for (const [id, inThread] of [["say", false], ["reply", true]]) {
   const form = $(id), words = form.querySelector("textarea"), picker = form.querySelector("input");
-  picker.addEventListener("change", () => { form.querySelector("label").firstChild.data = picker.files.length ? `${picker.files.length} 📎` : "＋"; });
+  picker.addEventListener("change", () => { form.querySelector("label").firstChild.data = picker.files.length ? `${picker.files.length} 📎` : "+"; });
   form.addEventListener("submit", async event => {
     event.preventDefault();
     const text = words.value.trim();
