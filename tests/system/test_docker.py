@@ -22,7 +22,8 @@ from doce.docker.engine import Engine
 from .conftest import docked
 from .house import House, check_log, ended_prompt
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+# Several start a doce, images and agents of their own, on a machine that may be slow.
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from .conftest import docked
 from .house import House, ended_prompt, house
 from .test_production import PATH, deploy, production, settled
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+# Several start a doce, images and agents of their own, on a machine that may be slow.
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
 
 #: What is started, in its order: the agent begins first, as it takes longest.
 ORDER = {"opencode": 1, "preview": 2, "web of files": 3, "release": 3, "web of a server": 4}

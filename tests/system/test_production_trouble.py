@@ -16,7 +16,8 @@ from .conftest import docked
 from .house import House, house
 from .test_production import deploy, stop, write
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+# Several start a doce, images and agents of their own, on a machine that may be slow.
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
 
 MIB = 1024 * 1024
 
