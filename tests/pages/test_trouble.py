@@ -117,6 +117,24 @@ def test_back_and_forward_and_two_windows_show_the_same(home: House, window: Ope
     assert page.locator(".turn").last.inner_text() == other.locator(".turn").last.inner_text()
 
 
+def test_a_page_nobody_sees_holds_no_connection(home: House, window: Open, password: str, project: str) -> None:
+    """A browser has six to a host: the seventh page of somebody would wait for ever."""
+    (bo := window(home)).sign_in("Bo", password)
+    page = bo.page
+    page.clock.install()
+    at(bo, f"/projects/{project}")
+    before = page.locator(".turn").count()
+    hide = "on => { Object.defineProperty(document, 'hidden', { value: on, configurable: true });"
+    hide += " document.dispatchEvent(new Event('visibilitychange')) }"
+    page.evaluate(hide, True)
+    page.clock.fast_forward(21_000)
+    home.ask(project, "[[rehearse only: hello]] while you were away")
+    assert page.locator(".turn").count() == before
+    page.evaluate(hide, False)
+    page.clock.run_for(1000)
+    expect(page.locator(".turn.completed").last).to_contain_text("while you were away")
+
+
 def test_a_deleted_project_takes_its_pages_away(home: House, window: Open, password: str) -> None:
     gone, _ = home.create("[[rehearse only: hello]] not for long", name="Gone")
     (bo := window(home)).sign_in("Bo", password)

@@ -26,7 +26,7 @@ export async function call(method, path, body, options = {}) {
 
 export const get = (path) => call("GET", path);
 
-const keys = new Map(), SLEPT_MS = 30000;
+const keys = new Map(), REST_MS = 20000;
 
 /** Post something that must not be done twice: asked again after an answer that was lost, it is what was done then. */
 export async function once(path, body) {
@@ -85,6 +85,8 @@ export async function read(path, tell, signal) {
 export function listen(address, kinds, tell, line = () => {}) {
   let source, last = null, wait = 1000, timer;
   const open = () => {
+    clearTimeout(timer);
+    source?.close();
     source = new EventSource(address(last));
     source.onopen = () => { wait = 1000; line(true); };
     for (const kind of kinds) source.addEventListener(kind, (event) => {
@@ -103,15 +105,16 @@ export function listen(address, kinds, tell, line = () => {}) {
   };
   open();
   const close = () => { clearTimeout(timer); source.close(); };
-  const anew = () => { close(); open(); };
-  // A device that slept or lost its network may hold a stream that is dead and does not know it.
-  let hidden = 0;
-  addEventListener("offline", () => line(false));
-  addEventListener("online", anew);
+  // A browser has six connections to a host: a page that nobody sees gives its own back, and reads on when somebody does.
+  // A device that slept may also hold one that is dead and does not know it.
+  let rest, hidden = 0;
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) hidden = Date.now();
-    else if (hidden && Date.now() - hidden > SLEPT_MS) anew();
+    clearTimeout(rest);
+    if (document.hidden) { hidden = Date.now(); rest = setTimeout(close, REST_MS); }
+    else if (hidden && Date.now() - hidden >= REST_MS) open();
   });
+  addEventListener("offline", () => line(false));
+  addEventListener("online", open);
   // A page that goes to the back of the browser's history and returns must listen again.
   addEventListener("pagehide", close);
   addEventListener("pageshow", (event) => { if (event.persisted) open(); });
