@@ -73,6 +73,8 @@ class File:
     shared: bool = False
     deleted: bool = False
     channels: list[str] = field(default_factory=list)
+    #: (channel, ts) of every message with it.
+    posts: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass
