@@ -15,7 +15,7 @@ from doce_slack.pace import Pace
 
 logger = logging.getLogger(__name__)
 
-#: Methods that take their arguments as a form only.
+#: Methods that take their arguments as a form only. It is sent as the body: what stands in addresses is logged on the way.
 FORMS = frozenset({
     "conversations.replies", "conversations.history", "conversations.info", "conversations.members", "users.info", "users.conversations",
     "files.getUploadURLExternal", "files.info", "chat.getPermalink", "reactions.get", "auth.test", "auth.revoke",
@@ -89,7 +89,7 @@ class Calls:
 async def _ask(client: AsyncWebClient, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in arguments.items() if value is not None}
     if method in FORMS:
-        answer = await client.api_call(method, params={name: _formed(value) for name, value in given.items()})
+        answer = await client.api_call(method, data={name: _formed(value) for name, value in given.items()})
     else:
         answer = await client.api_call(method, json=given)
     data: Any = answer.data

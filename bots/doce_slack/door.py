@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from slack_bolt import BoltResponse
-from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.error import BoltUnhandledRequestError
-from slack_sdk.errors import SlackApiError
 from starlette.routing import BaseRoute, Route
 
 from doce.actions.services import Services
 from doce.chats.claims import Claim
 from doce.errors import DoceError, Unavailable
 from doce_slack import configured
-from doce_slack.calls import Calls, Lost, Refused
+from doce_slack.calls import Calls, Refused
 from doce_slack.clicks import Clicks
 from doce_slack.commands import Commands
+from doce_slack.connection import connected
 from doce_slack.conversation import Conversation
 from doce_slack.heard import REMOVED
 from doce_slack.home import Home
@@ -240,19 +238,4 @@ class SlackDoor:
         token = self._services.settings.slack_app_token
         if token is None:
             return
-        client = self.workspaces.client(token)
-        handler = AsyncSocketModeHandler(self.app, token.get_secret_value(), web_client=client)
-        try:
-            await handler.connect_async()  # type: ignore[no-untyped-call]
-            logger.info("connected to Slack")
-            await asyncio.Event().wait()
-        except SlackApiError as error:
-            said, hint = configured.why("DOCE_SLACK_APP_TOKEN", str(error.response.get("error")))
-            raise Unavailable(said, hint=hint) from None
-        except Exception as error:
-            raise Lost(f"Slack cannot be reached: {type(error).__name__}.", hint="`doce slack check` says more.") from error
-        finally:
-            with contextlib.suppress(Exception):
-                await handler.close_async()  # type: ignore[no-untyped-call]
-            with contextlib.suppress(Exception):
-                await handler.client.aiohttp_client_session.close()
+        await connected(self.app, self.workspaces.client(token), token)

@@ -124,12 +124,7 @@ def _project(call: Call, word: str | None) -> str | None:
 
 
 def _channel(call: Call, rules: ChannelRules) -> ChannelView:
-    slug = None
-    if rules.project_id:
-        try:
-            slug = call.services.projects.get(rules.project_id).slug
-        except NotFound:
-            slug = None
+    slug = call.services.projects.get(rules.project_id).slug if rules.project_id else None
     return ChannelView(
         kind=rules.kind, team=rules.team, channel=rules.channel, project_id=rules.project_id, project=slug,
         mention="on" if rules.mention else "off", allowed=sorted(rules.allowed),

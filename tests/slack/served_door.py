@@ -65,18 +65,20 @@ class Place:
 def placed(folder: Path, *, socket: bool = False, installs: bool = False, token: bool = True, **settings: Any) -> Iterator[Place]:
     """doce over HTTP, over Socket Mode as well with `socket`; `installs`: with client id and secret."""
     slack = Slack(rate=float("inf"))
-    given: dict[str, Any] = {"slack_signing_secret": slack.app.signing_secret, "public_url": PUBLIC, **settings}
+    given: dict[str, Any] = {"slack_signing_secret": slack.app.signing_secret, "public_url": PUBLIC}
     if token:
         given["slack_bot_token"] = slack.token
     if socket:
         given["slack_app_token"] = slack.app.app_token
     if installs:
         given |= {"slack_client_id": slack.app.client_id, "slack_client_secret": slack.app.client_secret}
+    given |= settings
     # Where the twin listens is known when it does; it has a loop when the house has.
-    given["slack_api_url"] = "http://127.0.0.1:1/api/"
+    elsewhere = given.setdefault("slack_api_url", "http://127.0.0.1:1/api/") != "http://127.0.0.1:1/api/"
     with served(folder, **{name: value for name, value in given.items() if value is not None}) as house:
         house.loop.run(slack.__aenter__())
-        house.settings.__dict__["slack_api_url"] = slack.api_url
+        if not elsewhere:
+            house.settings.__dict__["slack_api_url"] = slack.api_url
         app: Any = house.listener.config.app
         door = SlackDoor(house.services, app.state.office.do, app.state.pages.page, pace=Pace(factor=float(10**6)))
         # The house's clock stands still: nothing is held back for what may have been written before it.
