@@ -28,6 +28,7 @@ POST = "chat.postMessage"
 POSTS_S = 1.0
 #: Part of a minute's calls that may come at once.
 BURST = 0.2
+ROUNDING = 1e-9
 
 Monotonic = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
@@ -50,7 +51,9 @@ class Bucket:
         """Seconds until the next turn; 0: now."""
         self.left = min(self.capacity, self.left + (now - self.seen) * self.rate)
         self.seen = now
-        return max((1 - self.left) / self.rate if self.left < 1 else 0.0, self.closed_until - now)
+        # What is missing by rounding only would be waited for without end.
+        missing = 1 - self.left if self.left < 1 - ROUNDING else 0.0
+        return max(missing / self.rate, self.closed_until - now)
 
 
 class Pace:

@@ -38,6 +38,10 @@ class Asker:
         root = container.get("thread_ts") or message.get("thread_ts") or about.root or (body.get("message_ts") if message else None)
         return cls(workspace, channel, str(body["user"]["id"]), root, response_url=body.get("response_url"))
 
+    def soon(self, within_s: float) -> bool:
+        """Whether Slack's limits let them be told within so many seconds."""
+        return self.workspace.calls.pace.soon(self.workspace.team, "chat.postEphemeral") <= within_s
+
     async def tell(self, text: str, body: list[Block] | None = None, *, replace: bool = False) -> None:
         """Only to them. What cannot be told is logged: the work itself is done, and told in the thread."""
         message: dict[str, Any] = {"text": fitting(text), **({"blocks": body} if body else {})}

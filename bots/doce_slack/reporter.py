@@ -92,6 +92,8 @@ class Reporter:
         self._card_due, self._card_at, self._deploy_at = True, float("-inf"), float("-inf")
         self._card: tuple[str, list[Block]] | None = None
         self._reacted: dict[str, str] = {}
+        #: how much is shown of turns that begin, as far as this round has asked
+        self._verbosity: preferences.Verbosity | None = None
         self._place: Place | None = None
         self._session: Session | None = None
 
@@ -187,6 +189,7 @@ class Reporter:
     # Reading
 
     async def _read(self) -> None:
+        self._verbosity = None
         while events := await self._do(log.after, self.thread.project_id, self._seq):
             for event in events:
                 await self._take(event)
@@ -198,7 +201,7 @@ class Reporter:
             return
         if isinstance(payload, said.PromptQueued) and event.prompt_id:
             await self._begin_turn(event)
-        for turn in list(self._turns.values()):
+        for turn in self._about(event):
             turn.take(event)
         if event.prompt_id in self._shown:
             self._news.add(event.prompt_id)
@@ -217,6 +220,14 @@ class Reporter:
         if isinstance(payload, said.ProjectStatusChanged):
             self._news |= set(self._shown)
 
+    def _about(self, event: Event) -> list[Turn]:
+        """The turns that an event says something of: a hundred that wait need not hear of each other."""
+        if event.prompt_id is not None:
+            return [turn] if (turn := self._turns.get(event.prompt_id)) else []
+        if event.type.startswith(("project.", "production.")):
+            return list(self._turns.values())
+        return [turn for turn in self._turns.values() if turn.state == "working"] if event.type.startswith("chat.") else []
+
     async def _begin_turn(self, event: Event) -> None:
         """A turn that is told here: it was asked here, or elsewhere and this is the project's first thread."""
         prompt_id = str(event.prompt_id)
@@ -228,10 +239,11 @@ class Reporter:
                 return
         elif asked.thread_id != self.thread.id:
             return
-        wishes = await self._do(preferences.of, self.thread.user_id)
+        if self._verbosity is None:
+            self._verbosity = (await self._do(preferences.of, self.thread.user_id)).verbosity
         turn = self._turns[prompt_id] = Turn(prompt_id)
         shown = self._shown[prompt_id] = TurnMessage(
-            self.place, turn, asker=asked.external_user if asked else self.thread.external_user, verbosity=wishes.verbosity,
+            self.place, turn, asker=asked.external_user if asked else self.thread.external_user, verbosity=self._verbosity,
             streams=lambda: self._powers.has("streams", self.thread.team),
             no_streams=lambda code: self._powers.refused("streams", self.thread.team, code), monotonic=self._monotonic,
             roll_s=self.services.settings.slack_roll_s,

@@ -122,6 +122,10 @@ class Office:
 
         return self.until(see, timeout_s)
 
+    def busy(self, root: str, where: str = "#sites") -> Seen:
+        """The message of the turn that goes on."""
+        return self.until(lambda: [one for one in self.town.thread(where, root) if one.stream == "streaming"], 45)[0]
+
     def shows(self, root: str, words: str, where: str = "#sites", timeout_s: float = 30.0) -> Seen:
         """The first message of a thread that shows `words`."""
         return self.until(lambda: [one for one in self.town.thread(where, root) if words in one.shown], timeout_s)[0]

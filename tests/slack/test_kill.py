@@ -86,15 +86,15 @@ class Agent:
         self._offset += len(text)
 
     def work(self) -> None:
-        self._tell(told.ToolStart(tool_call_id=f"call_{self._prompt['id']}", name="bash", title="ls", input={"command": "ls"}))
+        self._tell(told.ToolStart(tool_call_id=f"call_{self._prompt.id}", name="bash", title="ls", input={"command": "ls"}))
         result: dict[str, Any] = {"name": "bash", "title": "ls", "output": "a\nb", "metadata": {}}
-        self._tell(told.ToolFinish(tool_call_id=f"call_{self._prompt['id']}", **result))
+        self._tell(told.ToolFinish(tool_call_id=f"call_{self._prompt.id}", **result))
 
     def completed(self) -> None:
         self._tell(told.PromptCompleted(duration_ms=1))
 
 
-def patiently(look: Any, timeout_s: float = 20) -> Any:
+def patiently(look: Any, timeout_s: float = 45) -> Any:
     """What `look` gives once it is something: doce may be dead at the moment."""
     until = time.monotonic() + timeout_s
     while time.monotonic() < until:
@@ -115,7 +115,7 @@ def test_nothing_is_lost_or_doubled_by_a_kill(acme: Office, fault: str, streams:
     with Watch(acme) as watch:
         acme.slash("new a bakery")
         project = patiently(lambda: next(one for one in projects() if one not in known))
-        root = acme.until(lambda: [one for one in acme.town.messages("#sites") if one.ts not in before and one.author == "doce"])[0].ts
+        root = acme.until(lambda: [one for one in acme.town.messages("#sites") if one.ts not in before and one.author == "doce"], 45)[0].ts
         speak(Agent(project, prompts(project)[0]))
         acme.say("make it dark", root)
         speak(Agent(project, patiently(lambda: prompts(project)[1])))

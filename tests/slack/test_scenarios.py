@@ -87,7 +87,7 @@ def test_two_replies_at_once_are_done_in_order_though_delivered_the_other_way_ro
 def test_a_reply_while_it_works_waits_and_changes_with_its_message(acme: Office) -> None:
     root = acme.begin()
     acme.say(HANG, root)
-    acme.until(lambda: "building" in acme.town.thread("#sites", root)[0].shown)
+    acme.busy(root)
     waiting, unwanted = acme.say(only("later"), root), acme.say(only("never"), root)
     acme.told("ada", "Queued")
     acme.until(lambda: len([one for one in acme.town.ephemeral("ada") if "Queued" in one.shown and one.thread_ts == root]) == 2)
@@ -110,7 +110,7 @@ def test_a_reply_while_it_works_waits_and_changes_with_its_message(acme: Office)
 def test_now_ends_what_goes_on(acme: Office) -> None:
     root = acme.begin()
     acme.say(HANG, root)
-    acme.until(lambda: "building" in acme.town.thread("#sites", root)[0].shown)
+    acme.busy(root)
     acme.say(f"now: {only('at once')}", root)
     turns = acme.ended(root, 3)
     assert ["🛑" in one.shown for one in turns] == [False, True, False]
@@ -120,7 +120,7 @@ def test_now_ends_what_goes_on(acme: Office) -> None:
 def test_a_queued_prompt_is_sent_now_by_its_button(acme: Office) -> None:
     root = acme.begin()
     acme.say(HANG, root)
-    acme.until(lambda: "building" in acme.town.thread("#sites", root)[0].shown)
+    acme.busy(root)
     acme.say(only("last"), root)
     acme.say(only("first"), root)
     queued = acme.until(
