@@ -15,7 +15,7 @@ from doce.chats.threads import Thread
 from doce.errors import BadRequest, Conflict, DoceError, Forbidden, NotFound
 from doce.events.vocabulary import QuestionRequested
 from doce.logger import mask
-from doce_slack import build_logs, heard, saying
+from doce_slack import build_logs, heard, saying, showing
 from doce_slack.calls import Lost, Refused
 from doce_slack.commands import Commands
 from doce_slack.conversation import Conversation
@@ -134,7 +134,7 @@ class Clicks:
 
     async def _page(self, claim: Claim, asker: Asker, person: Person, value: str) -> None:
         which, _, before = value.partition(":")
-        await self._commands.list_projects(claim, asker, person, which, before or None, replace=True)
+        await showing.projects(self._talk, claim, asker, person, which, before or None, replace=True)
 
     # App Home
 
@@ -161,8 +161,11 @@ class Clicks:
         prompt = await self._do(self._services.prompts.get, prompt_id)
         if prompt.project_id != place.thread.project_id:
             raise NotFound("There is no such turn.")
-        text = await self._do(lambda: full_log(turn_of(prompt)))
-        await self._upload(claim, asker, place, f"log:{prompt_id}", "turn.txt", text, "Everything of this turn")
+        turn = await self._do(turn_of, prompt)
+        # Of a turn that goes on there can be more to read later.
+        about = f"log:{prompt_id}" if turn.over else f"log:{prompt_id}:{turn.seq}"
+        text = await self._do(full_log, turn)
+        await self._upload(claim, asker, place, about, "turn.txt", text, "Everything of this turn")
 
     async def _build_log(self, claim: Claim, asker: Asker, person: Person, value: str) -> None:
         project_id, _, job = value.partition(":")

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from doce.actions import words
 from doce.actions.chats import ChannelView
-from doce.actions.projects import Listing, OfProject
 from doce.actions.prompts import Chat
 from doce.actions.registry import ACTIONS, Call, perform, understand
 from doce.auth import preferences
 from doce.auth.users import Person
 from doce.chats.channels import ChannelRules
 from doce.chats.claims import Claim
-from doce.errors import BadRequest, DoceError, NotFound
-from doce.projects.views import Page, ProjectView
-from doce_slack import blocks, heard, listing
-from doce_slack.blocks import Block
+from doce.errors import BadRequest, DoceError
+from doce_slack import blocks, heard, listing, showing
 from doce_slack.calls import Lost
-from doce_slack.card import RUNNING, state
 from doce_slack.conversation import Conversation
 from doce_slack.modals import Modals
 from doce_slack.people import NotLinked
@@ -86,10 +82,6 @@ class Commands:
             await may_post(asker)
             assert isinstance(parsed.input, Chat)
             await self._talk.chat(claim, asker, person, parsed.input.project, parsed.input.text, [], root=None, ts=None)
-        elif name == "projects.list":
-            await self.list_projects(claim, asker, person, "mine", None)
-        elif name == "projects.open":
-            await self._open(claim, asker, person, getattr(parsed.input, "project", ""), parsed.said)
         else:
             await self._talk.simple(claim, asker, person, parsed)
 
@@ -99,46 +91,7 @@ class Commands:
         which = rest.lower() or "mine"
         if which not in listing.WHICH:
             raise BadRequest("`list mine`, `list all` or `list running`?", hint="`/doce open NAME` shows one.")
-        await self.list_projects(claim, asker, person, which, None)
-
-    async def list_projects(
-        self, claim: Claim, asker: Asker, person: Person, which: str, before: str | None, *, replace: bool = False
-    ) -> None:
-        """A page of projects, only for who asked; `replace` the page that was there."""
-
-        def rows() -> tuple[list[tuple[ProjectView, str]], str | None]:
-            if which == "all":
-                given = Listing(limit=listing.PAGE, before=before)
-                found: Page[ProjectView] = perform(ACTIONS["projects.list"], self._services, person, given)
-            else:
-                limit = listing.PAGE if which == "mine" else 200
-                found = self._services.projects.list(person.id, limit=limit, before=before)
-            made = [(one, self._state(one)) for one in found.items]
-            if which == "running":
-                return [row for row in made if row[1] in RUNNING][: listing.PAGE], None
-            return made, found.next
-
-        if which not in listing.WHICH:
-            raise NotFound("This button means nothing any more.", hint="`/doce list` is the list of now.")
-        found, following = await self._do(rows)
-        now = self._services.clock.now_ms()
-        text, body = listing.listed(which, found, following, first=before is None, now=now)
-        if await self._talk.settle(claim, "list"):
-            await asker.tell(text, body, replace=replace)
-
-    async def _open(self, claim: Claim, asker: Asker, person: Person, word: str, said: str) -> None:
-        def look() -> tuple[str, list[Block]]:
-            project = perform(ACTIONS["projects.get"], self._services, person, OfProject(project=word))
-            production = self._services.productions.view(project.id)
-            return listing.opened(self._services.settings, project, production, self._state(project), said)
-
-        text, body = await self._do(look)
-        if await self._talk.settle(claim, "open"):
-            await asker.tell(text, body)
-
-    def _state(self, project: ProjectView) -> str:
-        asks = project.agent == "working" and bool(self._services.requests.pending(project.id))
-        return state(project, self._services.productions.view(project.id), asks=asks)
+        await showing.projects(self._talk, claim, asker, person, which)
 
     # Words of its own
 
@@ -164,7 +117,7 @@ class Commands:
         await self._modals.create(asker, person, str(claim.payload.get("trigger_id")))
         await self._talk.settle(claim, "help")
         latest = (await self._do(self._services.projects.list, person.id, limit=3)).items
-        states = [await self._do(self._state, one) for one in latest]
+        states = [await self._do(showing.state_of, self._services, one) for one in latest]
         body = [blocks.section(HELP)]
         if latest:
             now = self._services.clock.now_ms()

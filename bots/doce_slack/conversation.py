@@ -23,7 +23,7 @@ from doce.events.vocabulary import QuestionRequested, QuestionResolved
 from doce.projects.status import PromptState
 from doce.projects.views import ProjectView, PromptView
 from doce.testing import faults
-from doce_slack import blocks, heard, saying
+from doce_slack import blocks, heard, listing, saying, showing
 from doce_slack.attachments import Taken, fetch
 from doce_slack.blocks import Block
 from doce_slack.calls import Lost
@@ -109,7 +109,8 @@ class Conversation:
         once = isinstance(error, NotLinked | Forbidden | NotFound) and not addressed
         if once and self.people.told_before(asker.workspace.team, asker.user, about):
             return
-        await asker.error(error, [blocks.context(quoted(text))] if text.strip() else None)
+        meant = listing.meant(error, heard.spoken(text, bot_user=asker.workspace.bot_user))
+        await asker.error(error, [*meant, *([blocks.context(quoted(text))] if text.strip() else [])])
 
     async def _names(self, workspace: Workspace, text: str) -> dict[str, str]:
         return {found[1]: await self.people.name(workspace, found[1]) for found in heard.USER.finditer(text)}
@@ -374,6 +375,12 @@ class Conversation:
 
     async def simple(self, claim: Claim, asker: Asker, person: Person, parsed: words.Parsed, *, quiet: bool = False) -> None:
         """Any other action, answered to who asked, unless it is `quiet`."""
+        if parsed.action.name == "projects.list":
+            await showing.projects(self, claim, asker, person, "mine")
+            return
+        if parsed.action.name == "projects.open" and asker.root is None:
+            await showing.project(self, claim, asker, person, getattr(parsed.input, "project", ""), parsed.said)
+            return
         answer: list[str] = []
 
         def do() -> None:

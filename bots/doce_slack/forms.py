@@ -98,10 +98,12 @@ def create(about: About, templates: Choices, models: Choices, *, name: str = "",
         blocks.field("template", "Start from", listed("template", "Template", templates), optional=True),
         blocks.field("model", "Model", listed("model", "Model", models), optional=True),
     ]  # fmt: skip
-    if about.channel and not about.channel.startswith("D"):
-        places = Choices([(HERE, "In this channel"), (DIRECT, "In a direct message with me")], HERE)
+    if about.channel:
+        # A direct message may be one of two people, where doce is not.
+        here, chosen = ("Here", DIRECT) if about.channel.startswith("D") else ("In this channel", HERE)
+        places = Choices([(HERE, here), (DIRECT, "In a direct message with me")], chosen)
         body.append(blocks.field("where", "Where do we talk about it?", blocks.choice("radio_buttons", places.blocks(), places.initial())))
-    elif not about.channel:
+    else:
         picker = blocks.conversations("A direct message with me")
         body.append(
             blocks.field("place", "Channel", picker, optional=True, hint="Where its thread begins. Left empty: a direct message with me.")

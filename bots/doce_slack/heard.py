@@ -108,7 +108,8 @@ def _click(body: dict[str, Any], team: str) -> Arrived | None:
     channel = str((body.get("channel") or {}).get("id") or container.get("channel_id") or "")
     root = str(container.get("thread_ts") or (body.get("message") or {}).get("thread_ts") or container.get("message_ts") or "")
     at = str(body["actions"][0].get("action_ts") or "")
-    lane = f"{team}:{channel}:{root}" if root else f"{team}:click:{body.get('trigger_id')}"
+    view = (body.get("view") or {}).get("id")
+    lane = f"{team}:{channel}:{root}" if root else f"{team}:view:{view}" if view else f"{team}:click:{body.get('trigger_id')}"
     return Arrived(team, channel, f"click:{body.get('trigger_id') or at}", lane, _place(at), body)
 
 

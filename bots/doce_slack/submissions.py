@@ -18,7 +18,7 @@ from doce_slack import blocks, forms, places
 from doce_slack.attachments import Taken, fetch
 from doce_slack.calls import Lost
 from doce_slack.conversation import UNTRUSTED, Conversation
-from doce_slack.forms import DIRECT, HERE, NEW, About
+from doce_slack.forms import HERE, NEW, About
 from doce_slack.modals import Modals
 from doce_slack.replies import Asker, quoted
 from doce_slack.text import escaped
@@ -226,9 +226,7 @@ def _name(view: dict[str, Any]) -> str:
 
 def _place(about: About, given: Given) -> str:
     """The channel that was chosen; none: directly."""
-    if given.get("where") == DIRECT:
-        return ""
-    return str(given.get("place") or (about.channel if given.get("where") == HERE or about.channel.startswith("D") else ""))
+    return about.channel if given.get("where") == HERE else str(given.get("place") or "")
 
 
 def _with_quotation(given: Given, author: str) -> str:

@@ -55,10 +55,11 @@ class Shown:
 def tab(shown: Shown) -> dict[str, Any]:
     """The view of somebody who is linked."""
     body: list[Block] = [
-        blocks.header("Your sites"),
+        blocks.header("What shall we make?"),
         *blocks.actions(
             blocks.button("New site", "new", style="primary"), blocks.button("Open doce", "open", url=shown.url),
         ),
+        blocks.divider(),
     ]  # fmt: skip
     everything = [*shown.mine, *shown.shared]
     running = [row for row in everything if row.state in BUSY]

@@ -131,3 +131,17 @@ def test_a_mention_goes_on_with_the_project_of_the_channel(tmp_path: Path) -> No
         await house.until(lambda: len(house.services.projects.list(house.ben.id).items) == 2)
 
     running(scenario, tmp_path)
+
+
+def test_the_same_by_mention_and_directly(tmp_path: Path) -> None:
+    async def scenario(house: House) -> None:
+        slack = house.slack
+        house.project(house.ben, "Clay")
+        direct = slack.world.direct(house.user("ben"))
+        await slack.say("ben", direct, "list")
+        listed = await house.told("ben", "`clay`", direct.id)
+        assert listed.control("Continue here")
+        await slack.say("ben", direct, "dploy clay")
+        await slack.until(lambda _: any("/doce deploy clay" in one.shown for one in slack.ephemeral("ben")))
+
+    running(scenario, tmp_path)
