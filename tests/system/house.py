@@ -225,5 +225,6 @@ def house(folder: Path, cache: Path, *, set_up: bool = True, **settings: str) ->
         made._end(signal.SIGTERM)
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                if str(folder) in process.environ().get("HOME", ""):
+                # nginx forgets its environment; its configuration says whose it is.
+                if str(folder) in process.environ().get("HOME", "") or f"{folder}/production/" in " ".join(process.cmdline()):
                     process.kill()
