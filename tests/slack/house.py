@@ -200,7 +200,7 @@ def office(
     """Both, over Socket Mode or HTTP."""
     with town(rate) as (slack, loop):
         door = {"DOCE_SLACK_SIGNING_SECRET": slack.app.signing_secret} if http else {"DOCE_SLACK_APP_TOKEN": slack.app.app_token}
-        given = {"DOCE_SLACK_BOT_TOKEN": slack.token, "DOCE_SLACK_API_URL": slack.api_url, **door, **settings}
+        given: dict[str, Any] = {"DOCE_SLACK_BOT_TOKEN": slack.token, "DOCE_SLACK_API_URL": slack.api_url, **door, **settings}
         with house(folder, cache, **given) as home:
             made = Office(home, slack, loop)
             if http:
