@@ -136,9 +136,8 @@ class Office:
 
     def project(self, root: str, where: str = "#sites") -> str:
         """The id of the project of a thread."""
-        card = self.thread(root, where)[0]
-        slug = card.text.removeprefix("doce · ").partition(" ")[0]
-        return str(self.home.doce.project(slug)["id"])
+        card = next(one for one in self.thread(root, where) if one.text.startswith("doce · "))
+        return str(self.home.doce.project(card.text.removeprefix("doce · ").partition(" ")[0])["id"])
 
     def prompts(self, root: str, where: str = "#sites") -> list[dict[str, Any]]:
         """Of a thread, oldest first."""
