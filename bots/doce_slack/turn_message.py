@@ -290,6 +290,9 @@ class TurnMessage:
 
     async def _close(self) -> None:
         assert self._message
+        # Also an earlier part, if a doce died between beginning the next one and closing it.
+        for part in [one for one in self.place.known[self.about] if one.state != "closed" and one.part < self._message.part]:
+            await self.place.closed(part)
         self._message = await self.place.closed(self._message)
         faults.point("slack.closed")
 

@@ -136,9 +136,8 @@ class Office:
 
     def project(self, root: str, where: str = "#sites") -> str:
         """The id of the project of a thread."""
-        card = self.thread(root, where)[0]
-        slug = card.text.removeprefix("doce · ").partition(" ")[0]
-        return str(self.home.doce.project(slug)["id"])
+        card = next(one for one in self.thread(root, where) if one.text.startswith("doce · "))
+        return str(self.home.doce.project(card.text.removeprefix("doce · ").partition(" ")[0])["id"])
 
     def prompts(self, root: str, where: str = "#sites") -> list[dict[str, Any]]:
         """Of a thread, oldest first."""
@@ -200,7 +199,7 @@ def office(
     """Both, over Socket Mode or HTTP."""
     with town(rate) as (slack, loop):
         door = {"DOCE_SLACK_SIGNING_SECRET": slack.app.signing_secret} if http else {"DOCE_SLACK_APP_TOKEN": slack.app.app_token}
-        given = {"DOCE_SLACK_BOT_TOKEN": slack.token, "DOCE_SLACK_API_URL": slack.api_url, **door, **settings}
+        given: dict[str, Any] = {"DOCE_SLACK_BOT_TOKEN": slack.token, "DOCE_SLACK_API_URL": slack.api_url, **door, **settings}
         with house(folder, cache, **given) as home:
             made = Office(home, slack, loop)
             if http:

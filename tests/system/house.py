@@ -22,7 +22,7 @@ from doce.client.reading import Event
 from doce.errors import NotFound
 from doce.process.tags import VARIABLE
 
-START_S = 20
+START_S = 60
 TURN_S = 90
 
 
