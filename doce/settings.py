@@ -100,14 +100,14 @@ class Settings(BaseModel):
         None, description="Slack: app-level token for Socket Mode, xapp-…; with it no public address is needed."
     )
     slack_signing_secret: SecretStr | None = Field(None, description="Slack: signing secret, for requests over HTTP, not Socket Mode.")
-    slack_client_id: str | None = Field(None, description="Slack: client id, for installing the app in several workspaces.")
-    slack_client_secret: SecretStr | None = Field(None, description="Slack: client secret, for installing the app in several workspaces.")
-    slack_api_url: str = Field("https://slack.com/api/", description="Slack: address of its API.")
     slack_preview_images: bool | None = Field(
         None,
         description="Slack: put a picture of the preview into the thread after a turn, taken by a Chromium of this machine. Not set: where "
         "there is one, unless doce runs as root, as whom Chromium has no sandbox.",
     )
+    slack_client_id: str | None = Field(None, description="Slack: client id, for installing the app in several workspaces.")
+    slack_client_secret: SecretStr | None = Field(None, description="Slack: client secret, for installing the app in several workspaces.")
+    slack_api_url: str = Field("https://slack.com/api/", description="Slack: address of its API.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least important log line that is written.")
     fault: str | None = Field(None, description="Tests only: the fault points to trip, as name=action; see doce.testing.faults.")
 

@@ -199,11 +199,6 @@ def send(about: About, projects: Choices, *, author: str, text: str) -> dict[str
     return modal("send", "Send to doce", "Send", about, body)
 
 
-def told(title: str, text: str) -> dict[str, Any]:
-    """A dialog that only says something; `text` is mrkdwn."""
-    return modal("told", title, None, About(), [blocks.section(text)])
-
-
 def _count(count: int, word: str) -> str:
     return f"{count} {word if count == 1 else f'{word}s'}"
 
