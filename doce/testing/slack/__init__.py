@@ -18,16 +18,16 @@ A test drives the real bot with it and looks at what a person would see::
         await slack.until(lambda world: "Done" in slack.thread("#sites", root[0].ts)[-1].shown)
         assert not slack.exceeded
 
-HTTP in place of Socket Mode: ``await slack.use_http("http://127.0.0.1:…/slack/events")``; the secret is
+It needs the extra `slack`. HTTP in place of Socket Mode: ``await slack.use_http("http://127.0.0.1:…/slack/events")``; the secret is
 ``slack.app.signing_secret``. Looking at it: ``python -m doce.testing.slack --port 8111``.
 
 There are ada (who administers), ben and cleo; #general and #sites with the bot in them, and the private #secret with ada and
-ben, without it. People, channels and messages go by id, name or themselves.
+ben, without it. People, channels and messages go by id, name or themselves; "@doce" is one's direct conversation with the bot.
 
 - People: `say` (files too), `edit`, `delete`, `react`, `unreact`, `slash`, `shortcut`, `click`, `submit`, `close`,
   `open_home`, `stop_stream`, `invite`, `kick`; what nobody could do in Slack raises `Impossible`.
-- Looking: `thread`, `messages`, `ephemeral` (lists of `Seen`), `modal`, `home`, `calls`, `called`, `delivered`, `exceeded`.
-- Waiting: `until`, `connected`, `settled` (nothing is on its way any more). `clock.advance(300)` lets streams die.
+- Looking: `thread`, `messages`, `ephemeral` (lists of `Seen`), `modal`, `home`, `calls`, `called`, `delivered`, `acks`, `exceeded`.
+- Waiting: `until`, `connected`, `settled` (nothing is on its way any more). `advance(300)` lets streams die.
 - Trouble: `faults.add("chat.postMessage", server_error(), times=2)`, `courier.weather` (duplicates, delays, shuffling, lost
   acknowledgements), `courier.again(delivery)`, `sockets.drop()`, `sockets.refresh()`, `requests.age`, `streams = False`.
 - Rates are Slack's; ``Slack(rate=float("inf"))`` for tests of other things.

@@ -41,8 +41,16 @@ async def serve(options: argparse.Namespace) -> None:
         print(f"app-level token:            {slack.app.app_token}")
         print(f"signing secret:             {slack.app.signing_secret}")
         print(f"client id and secret:       {slack.app.client_id} {slack.app.client_secret}")
+        print(f"for doce serve:             {settings(slack)}")
         print(f"installing, with a consent: {slack.url}/oauth/v2/authorize", flush=True)
         await asyncio.Event().wait()
+
+
+def settings(slack: Slack) -> str:
+    """What a doce beside it is started with."""
+    names = {"API_URL": slack.api_url, "BOT_TOKEN": slack.token}
+    names |= {"APP_TOKEN": slack.app.app_token} if slack.app.socket else {"SIGNING_SECRET": slack.app.signing_secret}
+    return " ".join(f"DOCE_SLACK_{name}={value}" for name, value in names.items())
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from doce.testing.slack import limits
+from doce.testing.slack import layout, limits
 from doce.testing.slack.refusal import Refused
 
 Raw = dict[str, Any]
@@ -21,7 +21,7 @@ PICKERS = (
 TYPED = ("plain_text_input", "email_text_input", "url_text_input", "number_input", "rich_text_input", "file_input")
 ACTIONS = ("button", "feedback_buttons", "icon_button", "workflow_button", *CHOICES, *PICKERS)
 #: Blocks whose inside is taken as it comes.
-OPAQUE = ("rich_text", "divider", "file", "video", "call", "table", "alert", "card", "carousel", "container", "context_actions")
+OPAQUE = ("rich_text", "divider", "file", "video", "call", "table", "alert", "card", "carousel", "container")
 
 
 class Checker:
@@ -33,7 +33,8 @@ class Checker:
         self._block_ids: set[str] = set()
         self._checks: dict[str, Callable[[Raw, str], None]] = {
             "section": self._section, "header": self._header, "context": self._context, "actions": self._actions, "input": self._input,
-            "image": self._image, "markdown": self._markdown, "task_card": self._task_card, "plan": self._plan,
+            "image": self._image, "context_actions": self._context_actions, "markdown": self._markdown, "task_card": self._task_card,
+            "plan": self._plan,
         }  # fmt: skip
 
     def wrong(self, what: str, path: str) -> None:
@@ -131,9 +132,11 @@ class Checker:
         kinds = (PLAIN, MRKDWN) if value["type"] in ("radio_buttons", "checkboxes") else (PLAIN,)
         groups = value.get("option_groups")
         if isinstance(groups, list) and "options" not in value:
-            if not 1 <= len(groups) <= 100:
-                self.wrong("must have 1 to 100 groups", f"{path}/option_groups")
-            options = [option for group in groups for option in group.get("options", [])]
+            whole = all(isinstance(group, dict) and isinstance(group.get("options"), list) for group in groups)
+            if not 1 <= len(groups) <= 100 or not whole:
+                self.wrong("must have 1 to 100 groups with options", f"{path}/option_groups")
+                return
+            options = [option for group in groups for option in group["options"]]
         else:
             given = value.get("options")
             options = given if isinstance(given, list) else []
@@ -196,6 +199,10 @@ class Checker:
                 )
             seen.add(str(action))
 
+    def _context_actions(self, block: Raw, path: str) -> None:
+        for number, each in enumerate(self._elements(block, path, 5)):
+            self.element(each, f"{path}/elements/{number}", ("feedback_buttons", "icon_button"))
+
     def _elements(self, block: Raw, path: str, most: int) -> list[Any]:
         elements = block.get("elements")
         if not isinstance(elements, list) or not elements:
@@ -231,6 +238,9 @@ class Checker:
     def _plan(self, block: Raw, path: str) -> None:
         self.string(block.get("title"), f"{path}/title", limits.CHUNK_FIELD)
         tasks = block.get("tasks", [])
+        if not isinstance(tasks, list) or not all(isinstance(each, dict) for each in tasks):
+            self.wrong("must provide an array of objects", f"{path}/tasks")
+            return
         if len(tasks) > 50:
             self.wrong("no more than 50 items allowed", f"{path}/tasks")
         for number, task in enumerate(tasks):
@@ -243,7 +253,7 @@ def check_message(blocks: Any) -> None:
     checker.blocks(blocks)
     if checker.errors:
         raise Refused("invalid_blocks", messages=checker.errors)
-    if sum(map(len, texts(blocks))) > limits.ALL_BLOCKS:
+    if sum(map(len, layout.texts(blocks))) > limits.ALL_BLOCKS:
         raise Refused("msg_blocks_too_long")
 
 
@@ -270,43 +280,3 @@ def check_view(view: Any, kind: str) -> None:
             checker.string(view[name], f"/view/{name}", most, 0)
     if checker.errors:
         raise Refused("invalid_arguments", messages=checker.errors)
-
-
-def texts(value: Any) -> Iterator[str]:
-    """All words a reader sees in blocks, in their order."""
-    if isinstance(value, list):
-        for each in value:
-            yield from texts(each)
-    elif isinstance(value, dict):
-        for name, each in value.items():
-            if name in ("text", "alt_text", "title", "details", "output", "label") and isinstance(each, str):
-                yield each
-            elif name not in ("value", "confirm", "placeholder") and isinstance(each, dict | list):
-                yield from texts(each)
-
-
-def named(blocks: list[Raw], new_id: Callable[[str], str]) -> list[Raw]:
-    """The blocks with an id for each block and each thing that can be acted on, as Slack gives them."""
-    found = []
-    for block in blocks:
-        made = dict(block)
-        made.setdefault("block_id", new_id("b"))
-        for name in ("accessory", "element"):
-            if isinstance(made.get(name), dict) and made[name].get("type") != "image":
-                made[name] = {"action_id": new_id("a"), **made[name]}
-        if made["type"] == "actions":
-            made["elements"] = [{"action_id": new_id("a"), **element} for element in made["elements"]]
-        found.append(made)
-    return found
-
-
-def elements(blocks: list[Raw]) -> Iterator[tuple[Raw, Raw]]:
-    """What can be acted on, each with its block."""
-    for block in blocks:
-        if block["type"] == "section" and "accessory" in block:
-            yield block, block["accessory"]
-        elif block["type"] == "input":
-            yield block, block["element"]
-        elif block["type"] in ("actions", "context_actions"):
-            for element in block.get("elements", []):
-                yield block, element

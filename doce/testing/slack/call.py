@@ -120,25 +120,27 @@ class Call:
 
 @dataclass(frozen=True)
 class Method:
-    """`scopes`: one of them is enough. `tier` of its rate; `level` of token: bot, app or none."""
+    """`scopes`: one of them is enough. `tier` of its rate; `level` of token: bot, app or none. `json`: whether it reads arguments
+    from a JSON body; where it does not, Slack acts as if there were none."""
 
     name: str
     answer: Callable[[Call], Answer]
     scopes: tuple[str, ...] = ()
     tier: int | None = None
     level: str = "bot"
+    json: bool = True
 
 
 METHODS: dict[str, Method] = {}
 
 
 def method(
-    name: str, *, scopes: str = "", tier: int | None = None, level: str = "bot"
+    name: str, *, scopes: str = "", tier: int | None = None, level: str = "bot", json: bool = True
 ) -> Callable[[Callable[[Call], Answer]], Callable[[Call], Answer]]:
     """Declare a method of the Web API."""
 
     def declare(answer: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
-        METHODS[name] = Method(name, answer, tuple(scopes.split()), tier, level)
+        METHODS[name] = Method(name, answer, tuple(scopes.split()), tier, level, json)
         return answer
 
     return declare

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from doce.testing.slack.twin import Slack
 
 Raw = dict[str, Any]
+logger = logging.getLogger(__name__)
 
 
 class Undelivered(Exception):
@@ -123,7 +125,15 @@ class Courier:
     def _begin(self, delivery: Delivery, *, retry: bool = False) -> None:
         task = asyncio.get_running_loop().create_task(self._bring(delivery, 1 if retry else 0))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda task: self._ended(delivery, task))
+
+    def _ended(self, delivery: Delivery, task: asyncio.Task[None]) -> None:
+        """Whatever happened to a delivery, nobody waits for it for ever."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("a delivery broke the twin", exc_info=error)
+            delivery.given_up, delivery.error = True, repr(error)
+            self.slack.world.changed()
 
     async def _bring(self, delivery: Delivery, number: int) -> None:
         low, high = self.weather.delay
@@ -160,12 +170,12 @@ class Courier:
     async def _attempt(self, delivery: Delivery, number: int, reason: str) -> None:
         loop = asyncio.get_running_loop()
         at, began = self.slack.clock.now(), loop.time()
-        outcome = "ok"
+        outcome = "cancelled"
         try:
             delivery.answer = await self.slack.transport.carry(delivery, number, reason)
             if delivery.kind == "events_api" and self.weather.rng.random() < self.weather.lost_acks:
                 raise Undelivered("http_timeout")
-            delivery.acked = True
+            delivery.acked, outcome = True, "ok"
         except Undelivered as why:
             outcome = why.reason
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from doce.testing.slack import blocks
+from doce.testing.slack import layout
 from doce.testing.slack.inputs import initial
 from doce.testing.slack.things import View
 from doce.testing.slack.world import World
@@ -15,7 +15,7 @@ Raw = dict[str, Any]
 def show(world: World, team: str, user: str, raw: Raw, *, below: View | None = None) -> View:
     """Open a view, on top of another one if `below` is given."""
     id_ = world.new_id("V")
-    laid_out = raw | {"blocks": blocks.named(raw["blocks"], world.new_id)}
+    laid_out = raw | {"blocks": layout.named(raw["blocks"], world.new_id)}
     view = View(id_, team, user, laid_out, world.new_ts(), below.root if below else id_, below.id if below else "")
     view.inputs = initial(view.blocks)
     if raw["type"] == "modal":
@@ -28,7 +28,7 @@ def show(world: World, team: str, user: str, raw: Raw, *, below: View | None = N
 
 def replace(world: World, view: View, raw: Raw) -> None:
     """Show something else in a view; what was typed stays where block and action are the same."""
-    view.raw = raw | {"blocks": blocks.named(raw["blocks"], world.new_id)}
+    view.raw = raw | {"blocks": layout.named(raw["blocks"], world.new_id)}
     fresh = initial(view.blocks)
     view.inputs = {
         block: {action: view.inputs.get(block, {}).get(action, value) for action, value in each.items()} for block, each in fresh.items()

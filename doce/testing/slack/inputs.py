@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from doce.testing.slack.blocks import elements
+from doce.testing.slack.layout import elements
 from doce.testing.slack.refusal import Impossible
 
 Raw = dict[str, Any]

@@ -41,7 +41,7 @@ class Installing:
         else:
             team = asked.get("team") or next(iter(self.slack.world.workspaces))
             answer |= {"code": self.slack.grant(team, asked.get("user", ""), scopes or app.scopes, redirect)}
-        return web.HTTPFound(f"{redirect}{'&' if '?' in redirect else '?'}{urlencode(answer)}")
+        return web.Response(status=302, headers={"Location": f"{redirect}{'&' if '?' in redirect else '?'}{urlencode(answer)}"})
 
 
 def _consent(slack: Slack, asked: Raw, scopes: tuple[str, ...]) -> str:

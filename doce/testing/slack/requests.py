@@ -73,7 +73,7 @@ class Requests:
         patience = aiohttp.ClientTimeout(total=self.slack.ack_timeout)
         try:
             async with self._session.post(url, data=body, headers=signed, timeout=patience, allow_redirects=False) as response:
-                said = await response.text()
+                said = (await response.read()).decode("utf-8", "replace")
                 if response.status >= 300:
                     raise Undelivered(f"http_error:{response.status}", final=response.headers.get("x-slack-no-retry") == "1")
                 return response.status, _read(said, response.content_type)

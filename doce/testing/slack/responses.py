@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from doce.testing.slack import blocks, dialogs, limits
+from doce.testing.slack import blocks, dialogs, layout, limits
 from doce.testing.slack.refusal import Refused
 from doce.testing.slack.things import Channel, Message, User, View
 
@@ -75,7 +75,7 @@ class Responses:
         laid_out = said.get("blocks") or []
         blocks.check_message(laid_out)
         message.text = str(said.get("text", ""))[: limits.TEXT]
-        message.blocks, message.stream = blocks.named(laid_out, self.slack.world.new_id), None
+        message.blocks, message.stream = layout.named(laid_out, self.slack.world.new_id), None
         message.attachments = said.get("attachments") or []
         self.slack.world.changed()
 
@@ -87,7 +87,7 @@ class Responses:
         thread = str(said.get("thread_ts") or (about.thread_ts if about else ""))
         message = Message(
             world.new_ts(), address.channel, address.team, where.bot_user, str(said.get("text", ""))[: limits.TEXT], thread_ts=thread,
-            blocks=blocks.named(laid_out, world.new_id), attachments=said.get("attachments") or [], bot_id=where.bot_id,
+            blocks=layout.named(laid_out, world.new_id), attachments=said.get("attachments") or [], bot_id=where.bot_id,
             app_id=self.slack.app.id,
             only_for="" if said.get("response_type") == "in_channel" else address.user,
         )  # fmt: skip

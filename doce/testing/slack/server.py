@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import BasicAuth, web
+from aiohttp import web
 
 from doce.testing.slack.app import Token
 from doce.testing.slack.call import METHODS, Call, Called, Method
 from doce.testing.slack.faults import Fault
 from doce.testing.slack.installing import Installing
-from doce.testing.slack.limits import STREAM_LIFETIME_S
 from doce.testing.slack.page import Page
 from doce.testing.slack.refusal import Refused
 from doce.testing.slack.storage import Storage
@@ -47,7 +47,8 @@ class Api:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["method"]
-        arguments = await read(request)
+        method = METHODS.get(name)
+        arguments = await read(request, json=method is None or method.json)
         token = self._token(request, arguments)
         fault = self.slack.faults.next(name)
         if fault and fault.hang:
@@ -68,7 +69,7 @@ class Api:
             call = Call(self.slack, name, arguments, self._allowed(method, token, arguments))
             if wait := self.slack.limits.call(name, call.token.team, method.tier):
                 raise Refused("ratelimited", retry_after=wait)
-            self.slack.world.expire(STREAM_LIFETIME_S)
+            self.slack.world.expire()
             found = method.answer(call)
             answer = {"ok": True, **(found if isinstance(found, dict) else await found)}
             return answer, 200, _scopes(method, call.token)
@@ -81,9 +82,9 @@ class Api:
         given = request.headers.get("Authorization", "")
         value = given.removeprefix("Bearer ").strip() if given.startswith("Bearer ") else str(arguments.pop("token", "") or "")
         if given.startswith("Basic "):
-            basic = BasicAuth.decode(given)
-            arguments.setdefault("client_id", basic.login)
-            arguments.setdefault("client_secret", basic.password)
+            login, _, password = base64.b64decode(given.removeprefix("Basic ")).decode().partition(":")
+            arguments.setdefault("client_id", login)
+            arguments.setdefault("client_secret", password)
         arguments.pop("token", None)
         return self.slack.tokens.get(value, Token(value, "unknown")) if value else None
 
@@ -133,7 +134,7 @@ def _scopes(method: Method, token: Token) -> dict[str, str]:
     return {"x-oauth-scopes": ",".join(token.scopes), "x-accepted-oauth-scopes": ",".join(method.scopes)} if token.scopes else {}
 
 
-async def read(request: web.Request) -> Raw:
+async def read(request: web.Request, *, json: bool) -> Raw:
     """Arguments of the query and of a form or JSON in the body."""
     arguments: Raw = dict(request.query)
     if not request.can_read_body:
@@ -143,5 +144,5 @@ async def read(request: web.Request) -> Raw:
             said = await request.json()
         except ValueError:
             return arguments
-        return arguments | (said if isinstance(said, dict) else {})
+        return arguments | (said if isinstance(said, dict) and json else {})
     return arguments | {name: value for name, value in (await request.post()).items() if isinstance(value, str)}

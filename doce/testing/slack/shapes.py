@@ -16,7 +16,8 @@ def user(slack: Slack, who: User, scopes: tuple[str, ...] = ()) -> Raw:
     """As users.info answers; the mail address only with its scope."""
     profile: Raw = {
         "real_name": who.real_name, "display_name": who.name, "real_name_normalized": who.real_name, "display_name_normalized": who.name,
-        "avatar_hash": "g0", "image_72": f"{slack.url}/avatar/{who.id}.svg", "status_text": "", "status_emoji": "", "team": who.team,
+        "avatar_hash": "g0",  "status_text": "", "status_emoji": "", "status_expiration": 0, "title": "", "phone": "", "skype": "",
+        "team": who.team,
     }  # fmt: skip
     if "users:read.email" in scopes:
         profile["email"] = who.email
@@ -112,8 +113,28 @@ def file(slack: Slack, given: File) -> Raw:
         "editable": False, "size": given.size, "mode": "hosted", "is_external": False, "is_public": True, "public_url_shared": False,
         "url_private": f"{base}/{given.name}", "url_private_download": f"{base}/download/{given.name}", "alt_txt": given.alt_text,
         "permalink": f"{slack.url}/files/{given.user}/{given.id}/{given.name}", "channels": given.channels, "file_access": "visible",
-        "has_rich_preview": False,
+        "has_rich_preview": False, "is_starred": False, "display_as_bot": False, "external_type": "", "comments_count": 0,
+        "shares": shares(slack, given),
     }  # fmt: skip
+
+
+def shares(slack: Slack, given: File) -> Raw:
+    """Where a file was posted, by kind of channel and channel."""
+    found: Raw = {}
+    for channel, ts in given.posts:
+        kind = "public" if slack.world.channels[channel].kind == "channel" else "private"
+        message = slack.world.posted[channel].get(ts)
+        post = {
+            "ts": ts,
+            "channel_name": slack.world.channels[channel].name,
+            "team_id": given.team,
+            "share_user_id": given.user,
+            "source": "UNKNOWN",
+        }
+        if message and message.thread_ts:
+            post["thread_ts"] = message.thread_ts
+        found.setdefault(kind, {}).setdefault(channel, []).append(post)
+    return found
 
 
 def team(where: Workspace) -> Raw:

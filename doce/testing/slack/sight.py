@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from doce.testing.slack import blocks
+from doce.testing.slack import layout
 from doce.testing.slack.markup import unescape
 from doce.testing.slack.things import Channel, Message
 from doce.testing.slack.world import World
@@ -80,7 +80,7 @@ def seen(world: World, message: Message) -> Seen:
     return Seen(
         ts=message.ts, channel=message.channel, user=message.user, author=message.username or (who.name if who else ""),
         text=message.full_text(),
-        shown="\n".join(shown(message)), thread_ts=message.thread_ts, blocks=tuple(laid_out), controls=tuple(controls(laid_out)),
+        shown="\n".join(shown(message)), thread_ts=message.thread_ts, blocks=tuple(laid_out), controls=tuple(controls(message.pressable())),
         tasks=tuple(_task(each) for each in tasks), plan=_plan(message),
         reactions={name: tuple(who) for name, who in message.reactions.items()},
         files=tuple(file.title or file.name for file in files), edited=bool(message.edited), stream=stream.state if stream else "",
@@ -90,14 +90,14 @@ def seen(world: World, message: Message) -> Seen:
 
 def shown(message: Message) -> list[str]:
     """The words of a message, in their order: blocks stand in place of its text."""
-    words = [unescape(each) for each in blocks.texts(message.shown_blocks()) if each]
+    words = [unescape(each) for each in layout.texts(message.shown_blocks()) if each]
     words += [unescape(each) for attachment in [*message.attachments, *message.unfurls.values()] for each in _attached(attachment)]
     return words
 
 
 def _attached(attachment: Raw) -> list[str]:
     own = [str(attachment[name]) for name in ("pretext", "title", "text") if attachment.get(name)]
-    return own + list(blocks.texts(attachment.get("blocks", [])))
+    return own + list(layout.texts(attachment.get("blocks", [])))
 
 
 def _plan(message: Message) -> str:
@@ -114,14 +114,14 @@ def _cards(block: Raw) -> list[Raw]:
 
 def _task(raw: Raw) -> Task:
     words = {name: raw.get(name) or "" for name in ("details", "output")}
-    flat = {name: value if isinstance(value, str) else "".join(blocks.texts(value)) for name, value in words.items()}
+    flat = {name: value if isinstance(value, str) else "".join(layout.texts(value)) for name, value in words.items()}
     return Task(str(raw.get("id") or raw.get("task_id", "")), raw["title"], raw.get("status", "pending"), **flat)
 
 
 def controls(laid_out: list[Raw]) -> list[Control]:
     """Everything that can be acted on in blocks."""
     found = []
-    for block, element in blocks.elements(laid_out):
+    for block, element in layout.elements(laid_out):
         options = {each["value"]: each["text"]["text"] for each in element.get("options", [])}
         found.append(
             Control(

@@ -24,6 +24,7 @@ class Connection:
     """A websocket of the app. `waiting`: envelopes that it has not acknowledged."""
 
     socket: web.WebSocketResponse
+    transport: asyncio.Transport | None
     waiting: dict[str, asyncio.Future[Any]] = field(default_factory=dict)
 
     def answered(self, said: Raw) -> None:
@@ -63,7 +64,7 @@ class Sockets:
         self._tickets.discard(ticket)
         socket = web.WebSocketResponse(heartbeat=None, autoping=True)
         await socket.prepare(request)
-        connection = Connection(socket)
+        connection = Connection(socket, request.transport)
         info = {"host": "twin", "started": "", "build_number": 1, "approximate_connection_time": 18060}
         hello = {
             "type": "hello",
@@ -112,13 +113,18 @@ class Sockets:
         connection = self.connections[self._turn % len(self.connections)]
         envelope = secrets.token_hex(16)
         said: Raw = {"envelope_id": envelope, "type": delivery.kind, "payload": delivery.payload}
-        said["accepts_response_payload"] = delivery.kind != "events_api"
+        said["accepts_response_payload"] = delivery.kind == "slash_commands" or delivery.payload.get("type") in (
+            "view_submission",
+            "block_suggestion",
+        )
         if delivery.kind == "events_api":
             said |= {"retry_attempt": attempt, "retry_reason": reason.removeprefix("http_")}
         future = connection.waiting[envelope] = asyncio.get_running_loop().create_future()
         try:
-            await connection.socket.send_json(said)
-            return await asyncio.wait_for(future, self.slack.ack_timeout)
+            # Not wait_for, which may swallow a cancellation that comes together with an answer.
+            async with asyncio.timeout(self.slack.ack_timeout):
+                await connection.socket.send_json(said)
+                return await future
         except TimeoutError:
             raise Undelivered("http_timeout") from None
         except (ConnectionError, RuntimeError):
@@ -137,9 +143,8 @@ class Sockets:
         """Tear every connection down without a word."""
         for connection in list(self.connections):
             self._forget(connection)
-            transport = connection.socket.get_extra_info("transport")
-            if transport is not None:
-                transport.abort()
+            if connection.transport:
+                connection.transport.abort()
 
     async def close(self) -> None:
         for connection in list(self.connections):

@@ -73,6 +73,8 @@ class File:
     shared: bool = False
     deleted: bool = False
     channels: list[str] = field(default_factory=list)
+    #: (channel, ts) of every message with it.
+    posts: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass
@@ -169,6 +171,10 @@ class Message:
         if self.stream:
             return self.stream.blocks()
         return [rich_text(self.text)] if self.text else []
+
+    def pressable(self) -> list[Raw]:
+        """Its blocks with those that hang on it."""
+        return [*self.shown_blocks(), *(block for each in (*self.attachments, *self.unfurls.values()) for block in each.get("blocks", []))]
 
     def full_text(self) -> str:
         """`text`, or what was streamed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import secrets
 import socket
 from collections import Counter
@@ -15,7 +16,7 @@ from typing import Any, Self, TypeVar
 from aiohttp import web
 
 from doce.testing.slack import dialogs, methods, shapes, sight
-from doce.testing.slack.acting import People, Trigger
+from doce.testing.slack.acting import People
 from doce.testing.slack.app import App, Token
 from doce.testing.slack.call import Called
 from doce.testing.slack.clock import Clock
@@ -25,6 +26,7 @@ from doce.testing.slack.faults import Faults
 from doce.testing.slack.installing import new_code
 from doce.testing.slack.limits import Limits
 from doce.testing.slack.manifest import apply
+from doce.testing.slack.person import Trigger
 from doce.testing.slack.refusal import NeverHappened
 from doce.testing.slack.requests import Requests
 from doce.testing.slack.server import application
@@ -54,11 +56,13 @@ class Slack:
 
     `people` do things; `world` and the methods here show what became of them; `courier.weather`, `faults`, `sockets` and
     `clock` make trouble. `rate` multiplies Slack's rate limits, `float("inf")` switches them off. `ack_timeout` and
-    `retry_delays` are in seconds; the delays pass by the twin's clock, so that `clock.advance` brings the next try.
+    `retry_delays` are in seconds; the delays pass by the twin's clock, so that `advance` brings the next try.
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, rate: float = 1.0, ack_timeout: float = 3.0) -> None:
-        self.clock = Clock()
+    def __init__(
+        self, *, host: str = "127.0.0.1", port: int = 0, rate: float = 1.0, ack_timeout: float = 3.0, clock: Clock | None = None
+    ) -> None:
+        self.clock = clock or Clock()
         self.world = World(self.clock)
         self.app = App()
         self.limits = Limits(self.clock, rate)
@@ -219,9 +223,21 @@ class Slack:
             if message in self.world.ephemerals:
                 self.world.remove(message)
             return
+        if self.world.replies(message.channel, message.ts):
+            self._bury(message)
+            return
         before = shapes.message(self, message)
         self.world.remove(message)
         self.events.deleted(message, before)
+
+    def _bury(self, root: Message) -> None:
+        """Where replies remain, a stone stands in place of the message that they are replies to."""
+        before = copy.deepcopy(root)
+        root.subtype, root.user, root.text, root.bot_id, root.app_id = "tombstone", "USLACKBOT", "This message was deleted.", "", ""
+        root.blocks, root.attachments, root.files, root.reactions, root.unfurls = [], [], [], {}, {}
+        root.metadata = root.stream = None
+        self.world.changed()
+        self.events.changed(root, before)
 
     def joined(self, channel: Channel, user: str, *, inviter: str = "") -> None:
         """Somebody is in a channel from now on."""
@@ -229,12 +245,28 @@ class Slack:
         self.world.changed()
         self.events.member(channel, user, inviter=inviter)
 
+    def left(self, channel: Channel, user: str, *, remover: str = "") -> None:
+        """Somebody is not in a channel any more."""
+        channel.members.remove(user)
+        self.world.changed()
+        self.events.member(channel, user, inviter=remover, joined=False)
+
     def permalink(self, message: Message) -> str:
         """Where a person finds a message."""
         query = f"?thread_ts={message.thread_ts}&cid={message.channel}" if message.thread_ts else ""
         return f"{self.url}/archives/{message.channel}/p{message.ts.replace('.', '')}{query}"
 
+    def advance(self, seconds: float) -> None:
+        """Move the time forward: streams end, triggers and addresses expire, the next try of a delivery falls due."""
+        self.clock.advance(seconds)
+        self.world.expire()
+        self.world.changed()
+
     # Looking
+
+    def direct(self, who: User | str) -> Channel:
+        """The direct conversation of a person and the bot."""
+        return self.world.direct(self.world.user(who))
 
     def user(self, who: str) -> User:
         return self.world.user(who)
@@ -244,7 +276,7 @@ class Slack:
 
     def thread(self, channel: Channel | str, ts: str) -> list[sight.Seen]:
         """A thread as a person sees it, its root first."""
-        self.world.expire(300)
+        self.world.expire()
         return sight.thread(self.world, channel, ts)
 
     def messages(self, channel: Channel | str) -> list[sight.Seen]:
@@ -271,6 +303,11 @@ class Slack:
     def delivered(self, kind: str) -> list[Delivery]:
         """What was sent to the app: by kind, or by the type of event or interaction."""
         return [each for each in self.courier.sent if kind in (each.kind, each.event.get("type"))]
+
+    @property
+    def acks(self) -> list[float]:
+        """How long each acknowledgement took, seconds, in order of arrival."""
+        return [attempt.seconds for each in self.courier.sent for attempt in each.attempts if attempt.outcome == "ok"]
 
     @property
     def exceeded(self) -> Counter[str]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 
 from doce.testing.slack.clock import Clock
+from doce.testing.slack.limits import PROCESSING_S, STREAM_LIFETIME_S
 from doce.testing.slack.refusal import Impossible
 from doce.testing.slack.things import Channel, File, Message, Session, User, View, Workspace
 
@@ -152,10 +153,13 @@ class World:
                 thread.remove(message)
         self.changed()
 
-    def expire(self, lifetime: float) -> None:
-        """End the streams that are older than `lifetime` seconds."""
+    def expire(self) -> None:
+        """End what is too old: streams after five minutes, "processing" after an hour."""
+        for session in self.sessions.values():
+            if session.status == "processing" and self.clock.now() - session.since >= PROCESSING_S:
+                session.status = "active"
         for message in self.streaming:
             assert message.stream
-            if message.stream.state == "streaming" and self.clock.now() - message.stream.started >= lifetime:
+            if message.stream.state == "streaming" and self.clock.now() - message.stream.started >= STREAM_LIFETIME_S:
                 message.stream.state = "dead"
         self.streaming = [message for message in self.streaming if message.stream and message.stream.state == "streaming"]

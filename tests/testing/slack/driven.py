@@ -61,7 +61,7 @@ async def http_mode(slack: Slack, app: AsyncApp) -> AsyncIterator[str]:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     listener.listen(64)
-    made = Starlette(routes=[Route("/slack/events", endpoint, methods=["GET", "POST"])])
+    made = Starlette(routes=[Route("/slack/{rest:path}", endpoint, methods=["GET", "POST"])])
     server = uvicorn.Server(uvicorn.Config(made, log_config=None, lifespan="off"))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/slack/events"

@@ -118,14 +118,14 @@ def test_what_is_not_acknowledged_in_time_comes_again(way: Way) -> None:
     async def scenario() -> None:
         async with Slack(ack_timeout=0.2) as slack:
             slack.retry_delays = (0.0, 0.0)
-            app, tries = bot(slack), []
+            app, tries, gate = bot(slack), [], asyncio.Event()
 
             @app.middleware
             async def slow(request: Any, next: Any) -> None:
                 if request.body.get("event", {}).get("type") == "message":
                     tries.append(request.headers.get("x-slack-retry-num"))
                     if len(tries) < 3:
-                        await asyncio.sleep(0.4)
+                        await gate.wait()
                 await next()
 
             @app.event("message")
@@ -138,7 +138,8 @@ def test_what_is_not_acknowledged_in_time_comes_again(way: Way) -> None:
                 assert delivery.acked
                 assert [each.outcome for each in delivery.attempts] == ["http_timeout", "http_timeout", "ok"]
                 assert tries == ([["0"], ["1"], ["2"]] if slack.app.socket else [None, ["1"], ["2"]])
-                assert not slack.delivered("message")[0].given_up
+                assert not delivery.given_up
+                gate.set()
 
     run(scenario)
 
@@ -146,16 +147,17 @@ def test_what_is_not_acknowledged_in_time_comes_again(way: Way) -> None:
 def test_a_command_that_nobody_answers_is_not_tried_again(way: Way) -> None:
     async def scenario() -> None:
         async with Slack(ack_timeout=0.2) as slack:
-            app = bot(slack)
+            app, gate = bot(slack), asyncio.Event()
 
             @app.command("/doce")
             async def doce(ack: Any) -> None:
-                await asyncio.sleep(0.5)
+                await gate.wait()
                 await ack()
 
             async with way(slack, app):
                 said = await slack.slash("ada", "#sites", "/doce", "new")
                 assert (said.acked, said.error, len(said.attempts)) == (False, "operation_timeout", 1)
                 await slack.settled()
+                gate.set()
 
     run(scenario)

@@ -26,6 +26,8 @@ def test_arguments_come_as_a_form_as_json_or_in_the_query() -> None:
         async with Slack() as slack:
             channel = slack.channel("#sites").id
             said = {"channel": channel, "text": "hello"}
+            # What only reads takes no JSON: Slack acts as if nothing had been said.
+            assert (await post(slack, "conversations.info", slack.token, json=said))["error"] == "channel_not_found"
             for how in ({"data": said}, {"json": said}, {"params": said}):
                 assert (await post(slack, "chat.postMessage", slack.token, **how))["ok"]
             assert (await post(slack, "chat.postMessage", data={**said, "token": slack.token}))["ok"]

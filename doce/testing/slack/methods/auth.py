@@ -30,7 +30,7 @@ def connect(call: Call) -> Raw:
     return {"url": call.slack.sockets.address()}
 
 
-@method("auth.revoke")
+@method("auth.revoke", json=False)
 def revoke(call: Call) -> Raw:
     if call.flag("test"):
         return {"revoked": False}
@@ -46,7 +46,7 @@ def leave(call: Call) -> Raw:
     return {}
 
 
-@method("oauth.v2.access", level="none")
+@method("oauth.v2.access", level="none", json=False)
 def exchange(call: Call) -> Raw:
     app = call.slack.app
     if call.text("client_id") != app.client_id:

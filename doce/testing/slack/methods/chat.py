@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from doce.testing.slack import blocks, limits, shapes
+from doce.testing.slack import blocks, layout, limits, shapes
 from doce.testing.slack.call import Call, Raw, method
 from doce.testing.slack.markup import escape, unescape
 from doce.testing.slack.refusal import Refused
@@ -25,6 +25,8 @@ def post(call: Call) -> Raw:
         if message.broadcast:
             message.subtype = "thread_broadcast"
     call.slack.world.add(message)
+    if session := call.slack.world.sessions.get((channel.id, message.root)):
+        session.loading = ""
     call.slack.events.message(message)
     return {"channel": channel.id, "ts": message.ts, "message": shapes.message(call.slack, message)}
 
@@ -49,25 +51,26 @@ def update(call: Call) -> Raw:
         raise Refused("cant_update_message")
     if message.stream and message.stream.state == "streaming":
         raise Refused("streaming_state_conflict")
-    text, laid_out = call.text("text"), _blocks(call)
+    text, laid_out, attached = call.text("text"), _blocks(call), _attachments(call)
+    metadata = _metadata(call)
     if len(escape(unescape(text)).encode()) > limits.UPDATE_TEXT_BYTES:
         raise Refused("msg_too_long")
     if call.text("markdown_text"):
         text, laid_out = "", [{"type": "markdown", "text": _markdown(call)}]
-    if not text and laid_out is None and call.structure("attachments") is None and call.structure("metadata") is None:
+    if not text and laid_out is None and attached is None and metadata is None:
         raise Refused("no_text")
     before = copy.deepcopy(message)
     if "text" in call.arguments or "markdown_text" in call.arguments:
         message.text = text
     # What is not given stays: only `blocks`, if empty, takes away what is laid out.
     if laid_out is not None:
-        message.blocks = blocks.named(laid_out, call.slack.world.new_id)
+        message.blocks = layout.named(laid_out, call.slack.world.new_id)
     elif message.stream:
         message.blocks = message.stream.blocks()
-    if (attached := call.structure("attachments")) is not None:
+    if attached is not None:
         message.attachments = attached
-    if (metadata := call.structure("metadata")) is not None:
-        message.metadata = metadata or None
+    if metadata is not None:
+        message.metadata = metadata
     message.stream = None
     if not laid_out:
         message.edited = call.slack.world.new_ts()
@@ -86,7 +89,7 @@ def delete(call: Call) -> Raw:
     return {"channel": channel.id, "ts": message.ts}
 
 
-@method("chat.getPermalink")
+@method("chat.getPermalink", json=False)
 def permalink(call: Call) -> Raw:
     channel = call.channel(member=False)
     message = call.message(channel, "message_ts")
@@ -101,11 +104,13 @@ def unfurl(call: Call) -> Raw:
     channel = call.channel(member=False)
     message = call.message(channel)
     for url, attachment in unfurls.items():
+        if not isinstance(attachment, dict):
+            raise Refused("cannot_parse_attachment")
         if unescape(url) not in unescape(message.text):
             raise Refused("cannot_unfurl_url")
         if "blocks" in attachment:
             blocks.check_message(attachment["blocks"])
-            attachment["blocks"] = blocks.named(attachment["blocks"], call.slack.world.new_id)
+            attachment["blocks"] = layout.named(attachment["blocks"], call.slack.world.new_id)
     before = copy.deepcopy(message)
     message.unfurls |= unfurls
     call.slack.world.changed()
@@ -146,7 +151,7 @@ def _root(call: Call, channel: Channel, ts: str) -> None:
 def _message(call: Call, channel: Channel) -> Message:
     """What the arguments say, not yet posted."""
     text, laid_out = call.text("text")[: limits.TEXT], _blocks(call)
-    attachments = call.structure("attachments", "invalid_attachments") or []
+    attachments = _attachments(call) or []
     if "markdown_text" in call.arguments:
         if text or laid_out:
             raise Refused("markdown_text_conflict")
@@ -158,7 +163,7 @@ def _message(call: Call, channel: Channel) -> Message:
     where = call.workspace
     return Message(
         ts=call.slack.world.new_ts(), channel=channel.id, team=where.id, user=where.bot_user, text=text, attachments=attachments,
-        blocks=blocks.named(laid_out or [], call.slack.world.new_id), metadata=_metadata(call), bot_id=where.bot_id,
+        blocks=layout.named(laid_out or [], call.slack.world.new_id), metadata=_metadata(call), bot_id=where.bot_id,
         app_id=call.slack.app.id,
         username=call.text("username"), icon=call.text("icon_emoji") or call.text("icon_url"),
     )  # fmt: skip
@@ -178,6 +183,19 @@ def _blocks(call: Call) -> list[Raw] | None:
     if not isinstance(found, list):
         raise Refused("invalid_blocks_format")
     blocks.check_message(found)
+    return found
+
+
+def _attachments(call: Call) -> list[Raw] | None:
+    found = call.structure("attachments", "invalid_attachments")
+    if found is None:
+        return None
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise Refused("invalid_attachments")
+    for each in found:
+        if "blocks" in each:
+            blocks.check_message(each["blocks"])
+            each["blocks"] = layout.named(each["blocks"], call.slack.world.new_id)
     return found
 
 

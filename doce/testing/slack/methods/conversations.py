@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from doce.testing.slack import shapes
 from doce.testing.slack.call import Call, Raw, method
-from doce.testing.slack.methods.pages import page
+from doce.testing.slack.methods.pages import kinds, page
 from doce.testing.slack.refusal import Refused
 from doce.testing.slack.things import Channel, Message
 
@@ -19,31 +19,27 @@ def _may(call: Call, channel: Channel, scopes: dict[str, str]) -> None:
         raise Refused("missing_scope", needed=needed, provided=",".join(call.token.scopes))
 
 
-@method("conversations.info", scopes="channels:read groups:read im:read mpim:read", tier=3)
+@method("conversations.info", scopes="channels:read groups:read im:read mpim:read", tier=3, json=False)
 def info(call: Call) -> Raw:
     channel = call.channel(member=False)
     _may(call, channel, READ)
     return {"channel": shapes.channel(call.slack, channel)}
 
 
-@method("conversations.list", scopes="channels:read groups:read im:read mpim:read", tier=2)
+@method("conversations.list", scopes="channels:read groups:read im:read mpim:read", tier=2, json=False)
 def list_(call: Call) -> Raw:
-    kinds = [
-        {"public_channel": "channel", "private_channel": "group"}.get(each, each)
-        for each in call.text("types", "public_channel").split(",")
-    ]
     bot = call.workspace.bot_user
     found = [
         channel
         for channel in call.slack.world.channels.values()
-        if channel.team == call.token.team and channel.kind in kinds and (channel.kind == "channel" or bot in channel.members)
+        if channel.team == call.token.team and channel.kind in kinds(call) and (channel.kind == "channel" or bot in channel.members)
         if not (call.flag("exclude_archived") and channel.archived)
     ]
     shown, cursor = page(call, found)
     return {"channels": [shapes.channel(call.slack, each) for each in shown], "response_metadata": {"next_cursor": cursor}}
 
 
-@method("conversations.members", scopes="channels:read groups:read im:read mpim:read", tier=4)
+@method("conversations.members", scopes="channels:read groups:read im:read mpim:read", tier=4, json=False)
 def members(call: Call) -> Raw:
     channel = call.channel(member=False)
     _may(call, channel, READ)
@@ -80,7 +76,7 @@ def open_(call: Call) -> Raw:
     return {"channel": shapes.channel(call.slack, channel) if call.flag("return_im") else {"id": channel.id}}
 
 
-@method("conversations.history", scopes="channels:history groups:history im:history mpim:history", tier=3)
+@method("conversations.history", scopes="channels:history groups:history im:history mpim:history", tier=3, json=False)
 def history(call: Call) -> Raw:
     channel = call.channel()
     _may(call, channel, HISTORY)
@@ -93,7 +89,7 @@ def history(call: Call) -> Raw:
     }  # fmt: skip
 
 
-@method("conversations.replies", scopes="channels:history groups:history im:history mpim:history", tier=3)
+@method("conversations.replies", scopes="channels:history groups:history im:history mpim:history", tier=3, json=False)
 def replies(call: Call) -> Raw:
     channel = call.channel()
     _may(call, channel, HISTORY)
@@ -119,3 +115,12 @@ def _between(call: Call, messages: list[Message]) -> list[Message]:
 
 def _shape(call: Call, message: Message) -> Raw:
     return shapes.message(call.slack, message, metadata=call.flag("include_all_metadata"))
+
+
+@method("conversations.leave", scopes="channels:manage channels:join", tier=3)
+def leave(call: Call) -> Raw:
+    channel = call.channel(member=False)
+    if call.workspace.bot_user not in channel.members:
+        return {"not_in_channel": True}
+    call.slack.left(channel, call.workspace.bot_user)
+    return {}

@@ -12,7 +12,7 @@ from doce.testing.slack.things import Channel, File, Message
 MOST_BYTES = 1024**3
 
 
-@method("files.getUploadURLExternal", scopes="files:write", tier=4)
+@method("files.getUploadURLExternal", scopes="files:write", tier=4, json=False)
 def upload_url(call: Call) -> Raw:
     name = call.required("filename")
     try:
@@ -34,7 +34,7 @@ def upload_url(call: Call) -> Raw:
 @method("files.completeUploadExternal", scopes="files:write", tier=4)
 def complete(call: Call) -> Raw:
     given = call.structure("files")
-    if not isinstance(given, list) or not given:
+    if not isinstance(given, list) or not given or not all(isinstance(each, dict) for each in given):
         raise Refused("invalid_arguments")
     found = [_uploaded(call, each) for each in given]
     ids = [each for each in [call.text("channel_id"), *call.text("channels").split(",")] if each]
@@ -46,14 +46,21 @@ def complete(call: Call) -> Raw:
     for entry, file in zip(given, found, strict=True):
         file.shared, file.title = True, entry.get("title") or file.name
         file.channels = [channel.id for channel in channels]
+    # The answer does not know of the message: Slack gives it before that is posted.
+    answer = {"files": [shapes.file(call.slack, each) for each in found]}
     for channel in channels:
         _share(call, channel, found, root)
-    return {"files": [shapes.file(call.slack, each) for each in found]}
+    return answer
 
 
-@method("files.info", scopes="files:read", tier=4)
+@method("files.info", scopes="files:read", tier=4, json=False)
 def info(call: Call) -> Raw:
-    return {"file": shapes.file(call.slack, _file(call, call.text("file"))), "comments": [], "response_metadata": {"next_cursor": ""}}
+    return {
+        "file": shapes.file(call.slack, _file(call, call.text("file"))),
+        "comments": [],
+        "paging": {"count": 0, "total": 0, "page": 1, "pages": 0},
+        "response_metadata": {"next_cursor": ""},
+    }
 
 
 @method("files.delete", scopes="files:write", tier=3)
@@ -99,4 +106,6 @@ def _share(call: Call, channel: Channel, files: list[File], root: str) -> None:
         subtype="file_share", bot_id=where.bot_id, app_id=call.slack.app.id,
     )  # fmt: skip
     world.add(message)
+    for file in files:
+        file.posts.append((channel.id, message.ts))
     call.slack.events.message(message)

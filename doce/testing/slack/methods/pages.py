@@ -21,3 +21,9 @@ def page(call: Call, items: list[Item], default: int = 100) -> tuple[list[Item],
             raise Refused("invalid_cursor") from None
     end = start + call.number("limit", default)
     return items[start:end], base64.urlsafe_b64encode(f"next:{end}".encode()).decode() if end < len(items) else ""
+
+
+def kinds(call: Call) -> list[str]:
+    """The kinds of channel that `types` asks for."""
+    names = {"public_channel": "channel", "private_channel": "group"}
+    return [names.get(each.strip(), each.strip()) for each in call.text("types", "public_channel").split(",")]

@@ -41,7 +41,7 @@ def remove(call: Call) -> Raw:
     return {}
 
 
-@method("reactions.get", scopes="reactions:read", tier=3)
+@method("reactions.get", scopes="reactions:read", tier=3, json=False)
 def get(call: Call) -> Raw:
     channel = call.channel(member=False)
     return {"type": "message", "channel": channel.id, "message": shapes.message(call.slack, call.message(channel, "timestamp"))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from doce.testing.slack import blocks, limits, shapes
+from doce.testing.slack import blocks, layout, limits, shapes
 from doce.testing.slack.call import Call, Raw, method
 from doce.testing.slack.refusal import Refused
 from doce.testing.slack.things import Channel, Message, Session, Stream
@@ -37,7 +37,7 @@ def start(call: Call) -> Raw:
     _take(call, message, chunks)
     world.add(message)
     session = world.sessions.setdefault((channel.id, root), Session(channel.id, root, initiator=recipient))
-    session.status, session.since = "processing", world.clock.now()
+    session.status, session.since, session.loading = "processing", world.clock.now(), ""
     world.changed()
     call.slack.events.message(message)
     return {"channel": channel.id, "ts": message.ts}
@@ -67,7 +67,7 @@ def stop(call: Call) -> Raw:
     blocks.check_message(ending)
     before = copy.deepcopy(message)
     _take(call, message, chunks)
-    message.stream.ending = blocks.named(ending, call.slack.world.new_id)
+    message.stream.ending = layout.named(ending, call.slack.world.new_id)
     message.stream.state = "complete"
     if metadata := call.structure("metadata", "invalid_metadata_format"):
         message.metadata = metadata
@@ -157,7 +157,7 @@ def _take(call: Call, message: Message, chunks: list[Raw]) -> None:
             case "plan_update":
                 stream.plan = chunk["title"]
             case "blocks":
-                stream.parts.append({"type": "blocks", "blocks": blocks.named(chunk["blocks"], call.slack.world.new_id)})
+                stream.parts.append({"type": "blocks", "blocks": layout.named(chunk["blocks"], call.slack.world.new_id)})
             case _:
                 _task(stream, chunk)
 

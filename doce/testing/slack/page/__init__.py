@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,24 +51,27 @@ class Page:
         """A permalink leads to the message on the page."""
         digits = request.match_info["message"].removeprefix("p")
         thread = request.query.get("thread_ts") or f"{digits[:-6]}.{digits[-6:]}"
-        return web.HTTPFound(f"/?channel={request.match_info['channel']}&thread={thread}")
+        return web.Response(status=302, headers={"Location": f"/?channel={request.match_info['channel']}&thread={thread}"})
 
     async def feed(self, request: web.Request) -> web.StreamResponse:
         """A line whenever something changed."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(request)
         seen = -1
-        while True:
-            if seen == self.slack.world.version:
-                await self.slack.world.change()
-            seen = self.slack.world.version
-            await response.write(f"data: {seen}\n\n".encode())
-            await asyncio.sleep(PACE)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                if seen == self.slack.world.version:
+                    await self.slack.world.change()
+                seen = self.slack.world.version
+                await response.write(f"data: {seen}\n\n".encode())
+                await asyncio.sleep(PACE)
+        return response
 
     # What is seen
 
     async def state(self, request: web.Request) -> web.StreamResponse:
         world = self.slack.world
+        world.expire()
         user = world.users.get(request.query.get("user", "")) or next(each for each in world.users.values() if not each.is_bot)
         if world.workspaces[user.team].installed:
             world.direct(user)
@@ -156,7 +161,8 @@ class Page:
         target = view or message
         match what:
             case "say":
-                await slack.say(user, said["channel"], said["text"], thread=said.get("thread", ""))
+                files = [(str(each["name"]), base64.b64decode(each["data"])) for each in said.get("files", ())]
+                await slack.say(user, said["channel"], said["text"], thread=said.get("thread", ""), files=files)
             case "slash":
                 delivery = await slack.slash(user, said["channel"], said["command"], said["text"], thread=said.get("thread", ""))
                 return f"{said['command']} failed with the error “{delivery.error}”" if delivery.error else None

@@ -25,7 +25,7 @@ function block_(block, room) {
     case "markdown": return of(markdown(block.text));
     case "rich_text": return of(richText(block, room.names));
     case "task_card": return of(task(block, room));
-    case "plan": return of(make("div", { class: "plan" }, make("b", {}, block.title || "Plan"), ...block.tasks.map(each => task(each, room))));
+    case "plan": return of(make("div", { class: "steps" }, make("b", {}, block.title || "Plan"), ...block.tasks.map(each => task(each, room))));
     case "input": return of(input(block, room));
     case "context_actions": return of(...block.elements.flatMap(each => [each.positive_button, each.negative_button].filter(Boolean).map(one =>
       make("button", { class: "button", onclick: () => room.press(each.action_id, one.value, each, block) }, one.text.text))));
@@ -90,7 +90,7 @@ function input(block, room) {
   const item = block.element;
   const wrong = room.errors?.[block.block_id];
   const state = room.inputs?.[block.block_id]?.[item.action_id] ?? {};
-  return make("div", { class: "input", "data-action": item.action_id, "data-type": item.type },
+  return make("div", { class: "field", "data-action": item.action_id, "data-type": item.type },
     make("div", { class: "label" }, block.label.text, block.optional ? make("span", { class: "quiet" }, " (optional)") : ""),
     field(item, block, room, state),
     block.hint ? make("div", { class: "hint" }, block.hint.text) : "",
@@ -118,7 +118,7 @@ function field(item, block, room, state) {
 
 export function filled(form) {
   const values = {};
-  for (const each of form.querySelectorAll(".input")) {
+  for (const each of form.querySelectorAll(".field")) {
     const checked = [...each.querySelectorAll("input:checked")].map(one => one.value);
     const type = each.dataset.type;
     if (type === "checkboxes") values[each.dataset.action] = checked;

@@ -170,17 +170,27 @@ $("modal").addEventListener("cancel", event => { event.preventDefault(); if (sta
 
 // Saying
 
+async function base64(file) {
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  let binary = "";
+  for (let at = 0; at < bytes.length; at += 32768) binary += String.fromCharCode(...bytes.subarray(at, at + 32768));
+  return btoa(binary);
+}
+
 for (const [id, inThread] of [["say", false], ["reply", true]]) {
-  const form = $(id), words = form.querySelector("textarea");
-  form.addEventListener("submit", event => {
+  const form = $(id), words = form.querySelector("textarea"), picker = form.querySelector("input");
+  picker.addEventListener("change", () => { form.querySelector("label").firstChild.data = picker.files.length ? `${picker.files.length} 📎` : "+"; });
+  form.addEventListener("submit", async event => {
     event.preventDefault();
     const text = words.value.trim();
-    if (!text) return;
-    words.value = "";
+    const files = await Promise.all([...picker.files].map(async each => ({ name: each.name, data: await base64(each) })));
+    if (!text && !files.length) return;
+    words.value = picker.value = "";
+    picker.dispatchEvent(new Event("change"));
     const command = text.match(/^(\/[a-z0-9_-]+)(?:\s+([^]*))?$/);
     const thread = inThread ? here.thread : "";
     if (command) act("slash", { channel: here.channel, thread, command: command[1], text: command[2] ?? "" });
-    else act("say", { channel: here.channel, thread, text });
+    else act("say", { channel: here.channel, thread, text, files });
   });
   words.addEventListener("keydown", event => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); form.requestSubmit(); } });
 }
