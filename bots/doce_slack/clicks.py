@@ -44,6 +44,7 @@ class Clicks:
             "allow": self._permit, "always": self._permit, "deny": self._permit, "skip": self._skip, "send_now": self._send_now,
             "unqueue": self._unqueue, "logs": self._say("logs"), "versions": self._say("versions"), "build_log": self._build_log,
             "full_log": self._full_log, "rollback_to": self._rollback_to, "continue": self._continue, "page": self._page,
+            "page_first": self._page,
             "mention": self._mention, "set_model": self._prefers("model"), "set_verbosity": self._prefers("verbosity"),
             "set_notices": self._prefers("notifications"),
         }  # fmt: skip

@@ -87,7 +87,7 @@ class Commands:
 
     # Projects to go on with
 
-    async def _list(self, claim: Claim, asker: Asker, person: Person, rules: ChannelRules, rest: str) -> None:
+    async def _listed(self, claim: Claim, asker: Asker, person: Person, rules: ChannelRules, rest: str) -> None:
         which = rest.lower() or "mine"
         if which not in listing.WHICH:
             raise BadRequest("`list mine`, `list all` or `list running`?", hint="`/doce open NAME` shows one.")
@@ -182,7 +182,7 @@ class Commands:
 
 
 _OWN = {
-    "list": Commands._list,
+    "list": Commands._listed,
     "use": Commands._use, "mention": Commands._mention, "allow": Commands._allow, "deny": Commands._deny, "verbosity": Commands._verbosity,
 }  # fmt: skip
 

@@ -121,10 +121,12 @@ def answer(about: About, request: QuestionRequested) -> dict[str, Any]:
         if question.options:
             body.append(blocks.field(f"q{number}", cut(question.question, 1900), _options(question), optional=question.custom))
         if question.custom or not question.options:
-            label = "Or in your own words" if question.options else cut(question.question, 1900)
-            body.append(
-                blocks.field(f"o{number}", label, blocks.text_input(multiline=True, most=2000), optional=bool(question.options))
-            )  # fmt: skip
+            words = blocks.text_input(multiline=True, most=2000)
+            if question.options:
+                hint = "One more answer beside those chosen above." if question.multiple else "In place of a choice above."
+                body.append(blocks.field(f"o{number}", "In your own words", words, optional=True, hint=hint))
+            else:
+                body.append(blocks.field(f"o{number}", cut(question.question, 1900), words))
     return modal("answer", "Answer", "Send", about, body)
 
 
@@ -197,11 +199,6 @@ def send(about: About, projects: Choices, *, author: str, text: str) -> dict[str
     if about.files:
         body.append(blocks.context(f"With {_count(len(about.files), 'file')}."))
     return modal("send", "Send to doce", "Send", about, body)
-
-
-def told(title: str, text: str) -> dict[str, Any]:
-    """A dialog that only says something; `text` is mrkdwn."""
-    return modal("told", title, None, About(), [blocks.section(text)])
 
 
 def _count(count: int, word: str) -> str:

@@ -7,8 +7,8 @@ import logging
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from doce import addresses
 from doce.actions.account import ModelListing, Nothing
@@ -177,27 +177,33 @@ class Home:
     async def _publish(self, home: Open) -> None:
         home.due, home.at = False, self._monotonic()
         shown, threads = await self._do(self._collect, home)
-        links = dict(zip(threads, await asyncio.gather(*(self._link(home.workspace, one) for one in threads.values())), strict=True))
-        placed = [
-            [Row(r.project, r.state, r.live, r.version, links.get(r.project.id)) for r in rows] for rows in (shown.mine, shown.shared)
-        ]
-        view = tab(Shown(**{**vars(shown), "mine": placed[0], "shared": placed[1]}))
+        await self._send(home, shown, threads)
+        new = [one for one in threads.values() if (one.channel, one.root) not in self._links]
+        if new:
+            # Addresses of threads are asked for one by one: what is known is shown meanwhile.
+            await asyncio.gather(*(self._look_up(home.workspace, one) for one in new))
+            await self._send(home, shown, threads)
+
+    async def _send(self, home: Open, shown: Shown, threads: dict[str, Thread]) -> None:
+        def placed(rows: Sequence[Row]) -> list[Row]:
+            at = {row.project.id: threads.get(row.project.id) for row in rows}
+            return [
+                replace(row, thread=self._links.get((one.channel, str(one.root))) if (one := at[row.project.id]) else None) for row in rows
+            ]
+
+        view = tab(replace(shown, mine=placed(shown.mine), shared=placed(shown.shared)))
         await home.workspace.attempt("views.publish", user_id=home.user, view=view)
 
-    async def _link(self, workspace: Workspace, thread: Thread) -> str | None:
+    async def _look_up(self, workspace: Workspace, thread: Thread) -> None:
         """The address of a thread, asked for once."""
-        assert thread.root
-        key = (thread.channel, thread.root)
-        if key not in self._links:
-            answer = await workspace.attempt(
-                "chat.getPermalink", fine=("message_not_found", "channel_not_found"), channel=thread.channel, message_ts=thread.root
-            )
-            if answer is None:
-                return None
-            self._links[key] = str(answer["permalink"])
-            while len(self._links) > LINKS:
-                self._links.popitem(last=False)
-        return self._links[key]
+        answer = await workspace.attempt(
+            "chat.getPermalink", fine=("message_not_found", "channel_not_found"), channel=thread.channel, message_ts=thread.root
+        )
+        if answer is None:
+            return
+        self._links[thread.channel, str(thread.root)] = str(answer["permalink"])
+        while len(self._links) > LINKS:
+            self._links.popitem(last=False)
 
     def _collect(self, home: Open) -> tuple[Shown, dict[str, Thread]]:
         """(what is shown, the thread of each project)"""

@@ -33,7 +33,7 @@ def listed(
     body: list[Block] = [blocks.section(f"*{WHICH[which]}*")]
     body += rows(projects, now)
     body += blocks.actions(
-        blocks.button("First page", "page", f"{which}:") if not first else None,
+        blocks.button("First page", "page_first", f"{which}:") if not first else None,
         blocks.button("More", "page", f"{which}:{following}") if following else None,
     )
     return f"{WHICH[which]}: {', '.join(project.slug for project, _ in projects)}", body

@@ -14,8 +14,9 @@ from doce.errors import DoceError
 from doce.projects.views import ProjectView
 from doce_slack import blocks
 from doce_slack.blocks import Block
-from doce_slack.card import ICONS, state
+from doce_slack.card import ICONS
 from doce_slack.conversation import Conversation
+from doce_slack.showing import state_of
 from doce_slack.text import escaped, line
 from doce_slack.workspaces import Workspace
 
@@ -80,7 +81,7 @@ class Unfurls:
 
     def _card(self, project: ProjectView) -> list[Block]:
         production = self._services.productions.view(project.id)
-        word = state(project, production, asks=False)
+        word = state_of(self._services, project)
         live = f"<{production.url}|live v{production.version}>" if production.url else "no deploy yet"
         return [
             blocks.section(f"*{escaped(project.name)}*  ·  {ICONS[word]} {word}\n> {escaped(line(project.description, 200))}"),

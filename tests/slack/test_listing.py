@@ -31,7 +31,7 @@ def test_a_list_in_pages(tmp_path: Path) -> None:
         assert len(house.slack.ephemeral("ben")) == 1
         second = house.slack.ephemeral("ben")[-1]
         assert "More" not in second.shown
-        await house.slack.click("ben", message, "doce:page", "mine:")
+        await house.slack.click("ben", message, "doce:page_first")
         await house.slack.until(lambda _: "Site 11" in house.slack.ephemeral("ben")[-1].shown)
 
     running(scenario, tmp_path)
