@@ -34,6 +34,8 @@ SCOPES = {
     "pins:read", "pins:write", "reactions:read", "reactions:write", "remote_files:read", "remote_files:share", "remote_files:write",
     "team:read",
     "usergroups:read", "usergroups:write", "users.profile:read", "users:read", "users:read.email", "users:write",
+    "channels:write.invites", "channels:write.topic", "groups:write.invites", "groups:write.topic", "im:write.topic", "mpim:write.topic",
+    "dnd:read",
 }  # fmt: skip
 #: What may stand where; `[]` for what a list holds.
 KEYS = {
