@@ -96,6 +96,9 @@ class PrivateEngine:
         self.end()
         if self._network is not None:
             os.close(self._network)
+        # An engine mounts its folder on itself, and one that was killed left that.
+        while f" {self._folder}/data " in Path("/proc/self/mounts").read_text():
+            subprocess.run(["umount", "--lazy", f"{self._folder}/data"], check=True)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _answers(self) -> bool:
