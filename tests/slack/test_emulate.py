@@ -47,7 +47,7 @@ def emulate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     app = {
         "client_id": CLIENT, "client_secret": SECRET, "app_id": "A000000001", "name": "doce", "redirect_uris": [PUBLIC + REDIRECT_PATH],
-        "scopes": scopes(Settings()), "bot_name": "doce",
+        "scopes": scopes(Settings(public_url=PUBLIC)), "bot_name": "doce",
     }  # fmt: skip
     seed = {"team": {"name": "Acme", "domain": "acme"}, "users": [{"name": "developer"}], "channels": [{"name": "general"}]}
     (folder / "seed.json").write_text(json.dumps({"slack": {**seed, "oauth_apps": [app], "strict_scopes": True}}))
@@ -108,7 +108,7 @@ def test_installing_and_uploading(db: peewee.SqliteDatabase, tmp_path: Path, emu
         assert made.token.get_secret_value().startswith("xoxb-")
         assert made.bot_user
         assert made.bot_id
-        assert set(made.scopes) == set(scopes(Settings()))
+        assert set(made.scopes) == set(scopes(place.house.settings))
         again = root.get(back)
         assert again.status_code == 400, "a code and a state are good once"
         _upload(place, made.team, root)
