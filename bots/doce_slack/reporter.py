@@ -274,7 +274,7 @@ class Reporter:
     # Telling
 
     def _card_is_due(self) -> bool:
-        return self._card_due and self._monotonic() >= self._card_at + CARD_S
+        return self._card_due and (self._deleted or self._monotonic() >= self._card_at + CARD_S)
 
     async def _tell_card(self) -> None:
         self._card_due = False

@@ -23,6 +23,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake_module, "REST_S", 0.01)
     monkeypatch.setattr(intake_module, "MAX_REST_S", 0.02)
     monkeypatch.setattr(intake_module, "HOLD_MS", 40)
+    monkeypatch.setattr(intake_module, "CATCH_UP_MS", 80)
 
 
 @pytest.fixture
