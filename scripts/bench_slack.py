@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,9 +137,13 @@ def once(posts: int, kills: int, count: int) -> bool:
             threading.Event().wait(0.2)
         took = time.monotonic() - began
         wrong = sum(not right(projects[root], [one.text for one in said[root]]) for root in roots)
+        lost = made.look(lambda: sum(one.given_up for one in made.town.courier.sent))
+        outcomes = Counter(row.outcome for row in ChatClaim.select(ChatClaim.outcome))
         asked = Prompt.select().where(Prompt.text.startswith("post ")).count()
         tries = sum(len(one.attempts) for one in made.look(lambda: list(made.town.courier.sent)))
     print(f"{posts:,} posts in {count} threads, {tries:,} deliveries, {died} kills, {took:.0f} s: {asked:,} prompts", flush=True)
+    if asked != posts or wrong:
+        print(f"claims: {dict(outcomes)}; given up by Slack: {lost}", flush=True)
     print(f"target one prompt each, in order: {'reached' if asked == posts and not wrong else f'MISSED in {wrong} threads'}", flush=True)
     return asked == posts and not wrong
 

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 #: A message waits so long for one that was written before it and delivered after it, ms.
 HOLD_MS = 150
+#: And what waited when doce began for what Slack could not deliver meanwhile, from then on, ms.
+CATCH_UP_MS = 1500
 #: Most lanes worked off at the same time.
 LANES = 16
 #: `_look`: what is next is to be tried again.
@@ -57,6 +59,7 @@ class Intake:
         self._again: set[str] = set()
         self._room = asyncio.Semaphore(LANES)
         self._open = True
+        self._began = self._now_ms()
 
     async def claim(self, body: dict[str, Any], next: Callable[[], Awaitable[Any]]) -> BoltResponse | None:
         """Bolt's global middleware: what is to be done is claimed and thereby acknowledged; what only looks goes on to its listener."""
@@ -77,7 +80,7 @@ class Intake:
 
     async def run(self) -> None:
         """Until cancelled. What waited when doce died is worked off first."""
-        self._open = True
+        self._open, self._began = True, self._now_ms()
         try:
             for lane in await self._do(self._claims.lanes):
                 self._begin(lane)
@@ -127,9 +130,10 @@ class Intake:
             claim = await self._do(self._claims.next, lane)
             if claim is None:
                 return None
-            early = claim.at + HOLD_MS - self._now_ms() if claim.place else 0
+            held = self._began + CATCH_UP_MS if claim.at < self._began else claim.at + HOLD_MS
+            early = held - self._now_ms() if claim.place else 0
             if early > 0:
-                return min(early, HOLD_MS) / 1000
+                return min(early, CATCH_UP_MS) / 1000
             with log_context(operation="slack.claim", claim_id=claim.id):
                 return AGAIN if await self._try(claim) else 0.0
         except Exception:  # a database that cannot be read, say: this lane must not end with something in it

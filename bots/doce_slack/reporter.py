@@ -52,6 +52,8 @@ AWAY = (
     "channel_not_found", "is_archived", "not_in_channel", "account_inactive", "token_revoked", "token_expired", "invalid_auth",
     "not_authed", "missing_scope", "restricted_action", "restricted_action_thread_only_channel", "team_access_not_granted",
 )  # fmt: skip
+#: A mark that something goes on is not made at all rather than so late, seconds.
+PATIENCE_S = 1.0
 #: Reactions on the message that asked, by how its turn is.
 EYES = "eyes"
 VERDICTS = {
@@ -159,12 +161,14 @@ class Reporter:
     async def _round(self) -> bool:
         self._woken.clear()
         await self._read()
-        if self.place.root is None or self._card_is_due():
+        if self.place.root is None:
             await self._tell_card()
         # What waits for somebody is asked before more text is sent, but below the message that it belongs to.
         await self._tell_requests(begun=True)
         await self._tell_turns()
         await self._tell_requests()
+        if self._card_is_due():
+            await self._tell_card()
         await self._tell_deploys()
         await self._settle()
         if self._deleted and not self._open:
@@ -271,7 +275,7 @@ class Reporter:
     # Telling
 
     def _card_is_due(self) -> bool:
-        return self._card_due and self._monotonic() >= self._card_at + CARD_S
+        return self._card_due and (self._deleted or self._monotonic() >= self._card_at + CARD_S)
 
     async def _tell_card(self) -> None:
         self._card_due = False
@@ -361,6 +365,9 @@ class Reporter:
         wanted = VERDICTS.get(turn.state) if turn.over else HAND if self._waits(turn) else EYES
         if self._reacted.get(asked.ts) == (wanted or ""):
             return
+        calls = self.place.workspace.calls
+        if not turn.over and calls.pace.soon(self.thread.team, "reactions.add") > PATIENCE_S:
+            return  # The turn's message says it, too, and is not to wait for this.
         where = {"channel": self.place.channel, "timestamp": asked.ts}
         before = {self._reacted[asked.ts]} if asked.ts in self._reacted else {EYES, HAND} if self._resumed else set()
         for name in before - {wanted, ""}:

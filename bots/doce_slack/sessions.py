@@ -11,6 +11,9 @@ from doce_slack.posting import Place
 
 logger = logging.getLogger(__name__)
 
+METHOD = "agents.sessions.setStatus"
+#: That something goes on is not said at all rather than so late, seconds.
+PATIENCE_S = 1.0
 Status = Literal["processing", "active", "suspended"]
 #: Most characters of a session's title.
 TITLE = 200
@@ -36,9 +39,12 @@ class Session:
         now = self._monotonic()
         if not self._place.root or not self._there() or (status == self._status and (status == "active" or now < self._at + AGAIN_S)):
             return
+        place = self._place
+        if status != "active" and place.workspace.calls.pace.soon(place.thread.team, METHOD) > PATIENCE_S:
+            return  # The messages say it, too, and are not to wait for this.
         try:
             await self._place.workspace.call(
-                "agents.sessions.setStatus", channel_id=self._place.channel, thread_ts=self._place.root, status=status,
+                METHOD, channel_id=self._place.channel, thread_ts=self._place.root, status=status,
                 title=title[:TITLE] or None, initiator_user_id=initiator or None,
             )  # fmt: skip
         except Refused as error:

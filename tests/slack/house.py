@@ -182,6 +182,8 @@ def town(rate: float) -> Iterator[tuple[Slack, asyncio.AbstractEventLoop]]:
     thread = threading.Thread(target=loop.run_forever, name="slack-twin", daemon=True)
     thread.start()
     slack = Slack(rate=rate)
+    # As the manifest has it: people and channels come as ids.
+    slack.app.commands = {"/doce": True}
     asyncio.run_coroutine_threadsafe(slack.__aenter__(), loop).result(10)
     try:
         yield slack, loop

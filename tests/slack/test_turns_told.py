@@ -255,3 +255,19 @@ def test_restarts_and_trouble_at_any_moment(tmp_path: Path, seed: int) -> None:
         await ended(made)
 
     play(tmp_path, scenario, slack_roll_s=1.0)
+
+
+def test_the_card_of_a_project_that_is_deleted_says_so_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a moment after the card was edited: nothing is told in the thread from then on."""
+    monkeypatch.setattr(reporter, "CARD_S", 600.0)
+
+    async def scenario(made: Desk) -> None:
+        await begun(made)
+        made.completed()
+        await made.over()
+        made.services.projects.delete(made.project.id, made.ada.id)
+        made.tell(told.ProjectDeleted())
+        await made.until(lambda: "deleted" in made.seen()[0].shown)
+        await made.until(lambda: not made.seen()[0].controls)
+
+    play(tmp_path, scenario)
