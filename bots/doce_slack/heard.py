@@ -46,7 +46,7 @@ def arrived(body: dict[str, Any]) -> Arrived | None:
     team = str(body.get("team_id") or (body.get("team") or {}).get("id") or (body.get("user") or {}).get("team_id") or "")
     if "command" in body:
         trigger = str(body.get("trigger_id") or body.get("response_url"))
-        return Arrived(team, str(body.get("channel_id")), f"slash:{trigger}", f"{team}:slash:{trigger}", "", body)
+        return Arrived(team, str(body.get("channel_id")), f"slash:{trigger}", f"{team}:slash:{body.get('user_id')}", "", body)
     if body.get("type") == "block_actions":
         return _click(body, team)
     if body.get("type") == "view_submission":

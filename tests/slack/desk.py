@@ -20,6 +20,7 @@ from doce.testing.slack import Seen, Slack
 from doce_slack import turn_message
 from doce_slack.calls import Calls
 from doce_slack.pace import Pace
+from doce_slack.pictures import Pictures
 from doce_slack.teller import Teller
 from doce_slack.workspaces import KIND, Workspaces
 
@@ -73,7 +74,7 @@ class Desk:
             self.services.chats.installations, Calls(pace), api_url=settings.slack_api_url, token=settings.slack_bot_token, do=do
         )
         await workspaces.open()
-        teller = Teller(self.services, workspaces, do)
+        teller = Teller(self.services, workspaces, do, pictures=Pictures(self.services, do))
         task = asyncio.create_task(teller.run())
 
         async def stop() -> None:

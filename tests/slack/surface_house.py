@@ -179,9 +179,9 @@ class House:
 
 def words(view: View) -> str:
     """Everything that a dialog or App Home says."""
-    from doce.testing.slack import blocks
+    from doce.testing.slack import layout
 
-    return "\n".join(blocks.texts(view.blocks))
+    return "\n".join(layout.texts(view.blocks))
 
 
 @contextlib.asynccontextmanager

@@ -126,7 +126,7 @@ def test_slack_looking_whether_there_is_tls_needs_no_signature_and_does_nothing(
     assert post(place, b"ssl_check=1&token=x", {"content-type": FORM}).status_code == 200
     assert post(place, b"ssl_check=1&token=x&command=/doce&text=help", {"content-type": FORM}).status_code == 401
     assert post(place, b"ssl_check=1", {"content-type": JSON}).status_code == 401
-    assert place.house.services.chats.claims.waiting() == []
+    assert place.house.services.chats.claims.lanes() == []
 
 
 NONSENSE = [
@@ -237,4 +237,4 @@ def test_a_workspace_that_doce_is_not_in_is_told_so(place: Place) -> None:
     assert "not installed in this workspace" in place.until(lambda _: slack.ephemeral(eve, channel))[0].text
     place.run(slack.say(eve, channel, "<@" + other.bot_user + "> hello"))
     place.run(slack.settled())
-    assert place.house.services.chats.claims.waiting() == []
+    assert place.house.services.chats.claims.lanes() == []

@@ -214,7 +214,7 @@ def test_removed_in_slack_it_is_forgotten_and_its_threads_end(place: Place, beta
     place.house.until(lambda: kept(place, beta) is None)
     assert place.house.services.chats.threads.open("slack") == []
     assert place.run(place.door.workspaces.of(beta.id)) is None
-    place.house.until(lambda: place.house.services.chats.claims.waiting() == [])
+    place.house.until(lambda: place.house.services.chats.claims.lanes() == [])
 
 
 def test_a_late_word_of_a_removal_does_not_undo_a_new_installation(place: Place, beta: Workspace) -> None:
@@ -222,7 +222,7 @@ def test_a_late_word_of_a_removal_does_not_undo_a_new_installation(place: Place,
     install(place, root, beta)
     place.house.call(lambda: place.slack.events.uninstalled(beta, by_person=True))
     place.run(place.slack.settled())
-    place.house.until(lambda: place.house.services.chats.claims.waiting() == [])
+    place.house.until(lambda: place.house.services.chats.claims.lanes() == [])
     assert len(place.slack.called("auth.test")) >= 2
     assert kept(place, beta) is not None
 
