@@ -23,7 +23,7 @@ from doce_slack.workspaces import KIND, Workspace
 
 HELP = """*doce makes sites from sentences.*
 `/doce new a portfolio for a ceramicist` — or just `/doce a portfolio for a ceramicist`; flags: `--name`, `--model`, `--template`
-`/doce list` · `/doce open NAME` · `/doce status [NAME]` · `/doce chat NAME what to change`
+`/doce list [mine|all|running]` · `/doce open NAME` · `/doce status [NAME]` · `/doce chat NAME what to change`
 `/doce deploy [NAME]` · `/doce rollback [NAME] [v2]` · `/doce versions [NAME]` · `/doce stop [NAME]` · `/doce logs [NAME]`
 `/doce model NAME provider/model` · `/doce models` · `/doce verbosity quiet|normal|full`
 `/doce link CODE` — who you are in doce · `/doce use NAME|none` — this channel's project

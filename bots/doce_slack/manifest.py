@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from doce import addresses
 from doce.errors import BadRequest
 from doce.settings import Settings
+from doce_slack import heard
 
 EVENTS_PATH, INSTALL_PATH, REDIRECT_PATH = "/slack/events", "/slack/install", "/slack/oauth_redirect"
 
@@ -16,13 +17,17 @@ _POST = ("chat:write",)
 _HISTORY = ("channels:history", "groups:history", "im:history", "mpim:history")
 #: Methods of the Web API that doce calls → bot scopes they take.
 METHODS: dict[str, tuple[str, ...]] = {
+    "agents.sessions.setStatus": ("assistant:write",),
     "apps.connections.open": (),
+    "assistant.threads.setSuggestedPrompts": ("assistant:write",),
     "auth.test": (),
     "chat.appendStream": _POST,
+    "chat.getPermalink": (),
     "chat.postEphemeral": _POST,
     "chat.postMessage": _POST,
     "chat.startStream": _POST,
     "chat.stopStream": _POST,
+    "chat.unfurl": ("links:write",),
     "chat.update": _POST,
     "conversations.history": _HISTORY,
     "conversations.info": ("channels:read", "groups:read", "im:read", "mpim:read"),
@@ -31,16 +36,21 @@ METHODS: dict[str, tuple[str, ...]] = {
     "conversations.replies": _HISTORY,
     "files.completeUploadExternal": ("files:write",),
     "files.getUploadURLExternal": ("files:write",),
+    "files.info": ("files:read",),
     "oauth.v2.access": (),
     "reactions.add": ("reactions:write",),
     "reactions.remove": ("reactions:write",),
     "users.info": ("users:read",),
+    "views.open": (),
+    "views.publish": (),
 }
 #: Bot events that doce listens to → scopes they take.
 EVENTS: dict[str, tuple[str, ...]] = {
     "agent_session_stopped": ("assistant:write",),
+    "app_home_opened": (),
     "app_mention": ("app_mentions:read",),
     "app_uninstalled": (),
+    "link_shared": ("links:read",),
     "message.channels": ("channels:history",),
     "message.groups": ("groups:history",),
     "message.im": ("im:history",),
@@ -50,8 +60,12 @@ EVENTS: dict[str, tuple[str, ...]] = {
 }
 #: What is no method and no event: the slash command, and files that come with messages.
 BESIDES = ("commands", "files:read")
-#: (type, callback id, name, description) of what stands in Slack's menus.
-SHORTCUTS: tuple[tuple[str, str, str, str], ...] = ()
+#: What stands in Slack's menus → what it says below.
+SHORTCUTS = {
+    "doce:new": "Make a site from a sentence",
+    "doce:send": "Give this message to doce, as a new site or for one that is there",
+    "doce:rollback": "Put the version of this message online again",
+}
 #: Methods and events that only make sense for a doce with a domain.
 UNFURLING = ("chat.unfurl", "link_shared")
 
@@ -87,7 +101,7 @@ def manifest(settings: Settings, *, http: bool = False, agent: bool = True) -> d
     asked = {"request_url": _address(settings) + EVENTS_PATH} if http else {}
     features: dict[str, Any] = {
         "app_home": {
-            "home_tab_enabled": "views.publish" in METHODS, "messages_tab_enabled": True, "messages_tab_read_only_enabled": False,
+            "home_tab_enabled": True, "messages_tab_enabled": True, "messages_tab_read_only_enabled": False,
         },
         "bot_user": {"display_name": "doce", "always_online": True},
         "slash_commands": [
@@ -98,11 +112,13 @@ def manifest(settings: Settings, *, http: bool = False, agent: bool = True) -> d
             }
         ],
     }  # fmt: skip
-    if SHORTCUTS:
-        features["shortcuts"] = [dict(zip(("type", "callback_id", "name", "description"), one, strict=True)) for one in SHORTCUTS]
+    features["shortcuts"] = [
+        {"type": kind, "callback_id": callback, "name": name, "description": SHORTCUTS[callback]}
+        for (kind, callback), name in heard.SHORTCUTS.items()
+    ]
     if agent:
         features["agent_view"] = {"agent_description": DESCRIPTION}
-    if "link_shared" in EVENTS and (host := domain(settings)):
+    if host := domain(settings):
         features["unfurl_domains"] = [host]
     events = [name for name in sorted(EVENTS) if _wanted(settings, name, agent)]
     oauth: dict[str, Any] = {"scopes": {"bot": [one for one in scopes(settings) if agent or one != "assistant:write"]}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -34,6 +35,8 @@ WORDS = {
     "model": "`/doce model NAME provider/model`", "delete": "choose it in the menu once more",
     "send": "mention me in the message's thread, with what I should do",
 }  # fmt: skip
+#: Longest that a dialog waits for lists of models, seconds.
+LOOK_S = 1.2
 Make = Callable[[Person, About, str], dict[str, Any]]
 
 
@@ -43,6 +46,9 @@ class Modals:
     def __init__(self, conversation: Conversation) -> None:
         self._talk = conversation
         self._services, self._do = conversation.services, conversation.do
+        #: (id, words) of the models that were there when last looked.
+        self._known: list[tuple[str, str]] = []
+        self._looking: asyncio.Task[None] | None = None
         self._makes: dict[str, Make] = {
             "new": self._new, "other": self._answer, "deny_say": self._deny, "details": self._details, "rollback": self._rollback,
             "rename": self._rename, "model": self._model, "delete": self._delete,
@@ -74,17 +80,35 @@ class Modals:
 
     async def create(self, asker: Asker, person: Person, trigger: str, name: str = "") -> bool:
         """The dialog for a new site, in answer to a command. False when it cannot be opened any more."""
+        await self._look_up_models(person)
         view = await self._do(self._new, person, About(channel=asker.channel), name)
         return await self._show(asker, trigger, view)
 
     async def _open(self, asker: Asker, trigger: str, name: str, make: Callable[[Person], dict[str, Any]]) -> None:
         try:
             person, _ = await self._talk.people.acting(asker.workspace.team, asker.user, asker.channel)
+            if name in ("new", "model"):
+                await self._look_up_models(person)
             view = await self._do(make, person)
             if not await self._show(asker, trigger, view):
                 await asker.tell(f"Slack could not open the dialog any more. Press again, or write: {WORDS.get(name, 'it in the thread')}.")
         except DoceError as error:
             await asker.error(error)
+
+    async def _look_up_models(self, person: Person) -> None:
+        """Providers may take long to say which models they have; a dialog has three seconds, and shows what was known before."""
+
+        async def look() -> None:
+            try:
+                found = await self._do(perform, ACTIONS["models.list"], self._services, person, ModelListing(limit=1000))
+            except DoceError as error:
+                logger.warning("the models cannot be listed: %s", error.message)
+                return
+            self._known = [(one.id, f"{one.name} · {one.provider}" if one.name != one.id else one.id) for one in found.items]
+
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(look(), name="slack-models")
+        await asyncio.wait({self._looking}, timeout=LOOK_S)
 
     async def _show(self, asker: Asker, trigger: str, view: dict[str, Any]) -> bool:
         try:
@@ -102,9 +126,9 @@ class Modals:
 
     def models(self, person: Person, chosen: str = "") -> Choices:
         """All models; `chosen` or what new projects get is the one to begin with."""
-        found = perform(ACTIONS["models.list"], self._services, person, ModelListing(limit=1000))
-        options = [(one.id, f"{one.name} · {one.provider}" if one.name != one.id else one.id) for one in found.items]
-        return Choices(options, chosen or preferences.of(person.id).model or found.default)
+        chosen = chosen or preferences.of(person.id).model or self._services.projects.default_model()
+        options = self._known if any(id == chosen for id, _ in self._known) else [(chosen, chosen), *self._known]
+        return Choices(options, chosen)
 
     def _new(self, person: Person, about: About, name: str) -> dict[str, Any]:
         starters = [(one.name, f"{one.name}: {one.description}") for one in templates.all_templates()]
@@ -203,6 +227,7 @@ class Modals:
         person = await self._talk.people.who(workspace.team, str(body["user"]["id"]))
         if person is None:
             return []
+        await self._look_up_models(person)
         wanted = str(body.get("value") or "").lower()
         choices: Choices = await self._do(self.models, person)
         return [one for one in choices.blocks() if wanted in one["value"].lower() or wanted in one["text"]["text"].lower()][:MANY]

@@ -24,8 +24,8 @@ from doce_slack.replies import Asker, quoted
 from doce_slack.text import escaped
 from doce_slack.workspaces import KIND, Workspace
 
-#: Looking whether a channel takes posts must not keep Slack waiting for longer, seconds.
-LOOK_S = 1.5
+#: A look at what is wrong, and one whether a channel takes posts, must not keep Slack waiting for longer, seconds.
+LOOK_S = 1.2
 Given = dict[str, Any]
 Look = Callable[[Person, About, Given], dict[str, str] | None]
 Perform = Callable[[Claim, Asker, Person, About, Given], Awaitable[None]]
@@ -63,9 +63,13 @@ class Submissions:
         asker = Asker.of(body, workspace)
         try:
             person, _ = await self._talk.people.acting(workspace.team, asker.user, asker.channel)
-            wrong: dict[str, str] = await self._do(self._look, name, person, about, given)
+            async with asyncio.timeout(LOOK_S):
+                wrong: dict[str, str] = await self._do(self._look, name, person, about, given)
             if name == "create" and not wrong:
                 wrong = await self._look_place(asker, about, given)
+        except TimeoutError:
+            # A provider that is asked for its models, say: what is wrong is told afterwards.
+            return {}
         except DoceError as error:
             wrong = {fields[0]: str(error)}
         return {known if known in fields else fields[0]: text[:2000] for known, text in wrong.items()}

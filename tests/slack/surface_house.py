@@ -34,6 +34,7 @@ from doce.queue.enqueue import enqueue
 from doce.queue.types import Job, ProductionBuild
 from doce.settings import Settings
 from doce.testing.slack import Message, Seen, Slack, User, View
+from doce.testing.slack.layout import texts
 from doce_slack.door import SlackDoor
 from doce_slack.workspaces import KIND
 
@@ -179,9 +180,7 @@ class House:
 
 def words(view: View) -> str:
     """Everything that a dialog or App Home says."""
-    from doce.testing.slack import layout
-
-    return "\n".join(layout.texts(view.blocks))
+    return "\n".join(texts(view.blocks))
 
 
 @contextlib.asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,7 @@ def test_rolling_back_with_the_picker(tmp_path: Path) -> None:
         card = await slack.until(lambda _: next((one for one in slack.messages("#sites") if "live v3" in one.shown), None))
         await slack.click("ada", house.message(card), "doce:rollback")
         view = await house.dialog("ada")
-        assert "v3 · live" in words(view)
+        assert "v3 · live" in str(view.raw)
         await slack.submit("ada", view, {"version": "v3"})
         assert "online already" in view.errors["version"]
         await slack.submit("ada", view, {"version": "v1"})
@@ -285,6 +286,26 @@ def test_the_details_of_a_turn_and_its_log_as_a_file(tmp_path: Path) -> None:
         assert file.content
         assert "The bakery is **made**." in file.content.decode()
         assert "sk-secret" not in file.content.decode()
+
+    running(scenario, tmp_path)
+
+
+def test_a_provider_that_takes_long_keeps_no_dialog_from_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(house: House) -> None:
+        slack, answers = house.slack, threading.Event()
+        listed = house.services.catalog.models
+
+        def slow() -> Any:
+            assert answers.wait(20)
+            return listed()
+
+        monkeypatch.setattr(house.services.catalog, "models", slow)
+        await slack.shortcut("ada", "doce:new")
+        view = await house.dialog("ada", 3)
+        assert "rehearsal/site-builder" in str(view.raw)
+        answers.set()
+        await slack.submit("ada", view, {"prompt": "a bakery in Porto", "model": "rehearsal/site-builder"})
+        assert not view.open
 
     running(scenario, tmp_path)
 
