@@ -21,6 +21,7 @@ from doce.events import vocabulary as said
 from doce.events.log import Event
 from doce.logger import log_context
 from doce.opencode.turn import Turn
+from doce.projects.status import ProjectStatus
 from doce_slack import asking, turns
 from doce_slack.blocks import Block, section
 from doce_slack.calls import Lost, Refused
@@ -295,6 +296,8 @@ class Reporter:
 
     def _card_now(self) -> tuple[str, list[Block]]:
         project = self.services.projects.get(self.thread.project_id)
+        if self._deleted or project.status is ProjectStatus.DELETING:
+            return gone(project.name)
         production = self.services.productions.view(project.id)
         asks = any(id not in self._resolved for id in self._requests)
         return card(self.services.settings, project, production, by=self.thread.external_user, asks=asks, prompt=project.prompt)

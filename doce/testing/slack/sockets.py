@@ -24,6 +24,7 @@ class Connection:
     """A websocket of the app. `waiting`: envelopes that it has not acknowledged."""
 
     socket: web.WebSocketResponse
+    transport: asyncio.BaseTransport | None = None
     waiting: dict[str, asyncio.Future[Any]] = field(default_factory=dict)
 
     def answered(self, said: Raw) -> None:
@@ -63,7 +64,7 @@ class Sockets:
         self._tickets.discard(ticket)
         socket = web.WebSocketResponse(heartbeat=None, autoping=True)
         await socket.prepare(request)
-        connection = Connection(socket)
+        connection = Connection(socket, request.transport)
         info = {"host": "twin", "started": "", "build_number": 1, "approximate_connection_time": 18060}
         hello = {
             "type": "hello",
@@ -137,9 +138,8 @@ class Sockets:
         """Tear every connection down without a word."""
         for connection in list(self.connections):
             self._forget(connection)
-            transport = connection.socket.get_extra_info("transport")
-            if transport is not None:
-                transport.abort()
+            if isinstance(connection.transport, asyncio.Transport):
+                connection.transport.abort()
 
     async def close(self) -> None:
         for connection in list(self.connections):
