@@ -380,6 +380,11 @@ class Reporter:
 
     async def _end_turn(self, prompt_id: str, shown: TurnMessage) -> None:
         turn = shown.turn
+        for id, (request, of) in self._requests.items():
+            if of == prompt_id and id not in self._resolved:
+                # The turn was ended while it waited: nobody can answer any more.
+                ended = said.PermissionResolved if isinstance(request, said.PermissionRequested) else said.QuestionResolved
+                self._resolved[id] = ended(request_id=id, reply="gone")
         await self._react(shown)
         if shown.left_out:
             await upload_text(self.place, f"answer:{prompt_id}", "answer.md", turns.text(turn), "The whole answer")
