@@ -34,6 +34,8 @@ from tests.slack.house import FREE, Office, office
 
 ACK_P99_MS, FIRST_MS = 500, 1500
 POSTS, KILLS, THREADS = 10_000, 20, 20
+#: Most deliveries that are under way at a time.
+AT_ONCE = 60
 #: Posts a second while acknowledgements are measured, and for how long.
 RATE, SECONDS = 40, 10
 #: Words a second of each agent.
@@ -128,6 +130,9 @@ def once(posts: int, kills: int, count: int) -> bool:
         for number in range(posts):
             root = roots[rng.randrange(len(roots))]
             said[root].append(made.say(f"post {number}", root))
+            # As many at a time as people may send: Slack gives up what nobody acknowledges for minutes.
+            while made.town.courier.under_way > AT_ONCE:
+                threading.Event().wait(0.01)
             if number and number % (posts // (kills + 1)) == 0 and died < kills:
                 made.restart()
                 died += 1

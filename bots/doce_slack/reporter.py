@@ -21,6 +21,7 @@ from doce.events import vocabulary as said
 from doce.events.log import Event
 from doce.logger import log_context
 from doce.opencode.turn import Turn
+from doce.projects.status import ProjectStatus
 from doce_slack import asking, build_logs, turns
 from doce_slack.blocks import Block, section
 from doce_slack.calls import Lost, Refused
@@ -296,6 +297,8 @@ class Reporter:
 
     def _card_now(self) -> tuple[str, list[Block]]:
         project = self.services.projects.get(self.thread.project_id)
+        if self._deleted or project.status is ProjectStatus.DELETING:
+            return gone(project.name)
         production = self.services.productions.view(project.id)
         asks = any(id not in self._resolved for id in self._requests)
         return card(self.services.settings, project, production, by=self.thread.external_user, asks=asks, prompt=project.prompt)
@@ -378,6 +381,11 @@ class Reporter:
 
     async def _end_turn(self, prompt_id: str, shown: TurnMessage) -> None:
         turn = shown.turn
+        for id, (request, of) in self._requests.items():
+            if of == prompt_id and id not in self._resolved:
+                # The turn was ended while it waited: nobody can answer any more.
+                ended = said.PermissionResolved if isinstance(request, said.PermissionRequested) else said.QuestionResolved
+                self._resolved[id] = ended(request_id=id, reply="gone")
         await self._react(shown)
         if shown.left_out:
             await upload_text(self.place, f"answer:{prompt_id}", "answer.md", turns.text(turn), "The whole answer")

@@ -17,7 +17,6 @@ from doce.events import log
 from doce.events import vocabulary as said
 from doce.settings import Settings
 from doce.testing.slack import Seen, Slack
-from doce_slack import turn_message
 from doce_slack.calls import Calls
 from doce_slack.pace import Pace
 from doce_slack.pictures import Pictures
@@ -54,6 +53,14 @@ class Desk:
         self._offsets: dict[str, int] = {}
         self._number = 0
         self._stop: Callable[[], Coroutine[Any, Any, None]] | None = None
+        self._settled = asyncio.Event()
+        threads, settle = self.services.chats.threads, self.services.chats.threads.told
+
+        def told(thread_id: str, cursor: int) -> None:
+            settle(thread_id, cursor)
+            self._settled.set()
+
+        threads.told = told  # type: ignore[method-assign]
 
     def _thread(self) -> Thread:
         assert self.prompt
@@ -138,6 +145,13 @@ class Desk:
         await self.until(lambda: [one for one in self.seen()[1:] if is_turn(one)], timeout)
         return self.seen()[1:]
 
+    async def told(self) -> None:
+        """Until the thread's cursor is at the end of the log: nothing of it is open."""
+        async with asyncio.timeout(10):
+            while self.services.chats.threads.behind(KIND):
+                self._settled.clear()
+                await self._settled.wait()
+
     def check(self) -> None:
         """The thread says what the log says: no text lost, none doubled."""
         assert self.prompt
@@ -160,6 +174,3 @@ async def desk(folder: Path, *, rate: float = FREE, start: bool = True, **settin
                 await made.stop()
                 made.parts.runtime.close()
                 database.close()
-
-
-assert turn_message

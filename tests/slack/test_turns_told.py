@@ -271,3 +271,39 @@ def test_the_card_of_a_project_that_is_deleted_says_so_at_once(tmp_path: Path, m
         await made.until(lambda: not made.seen()[0].controls)
 
     play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_was_asked_in_a_turn_that_was_ended_is_asked_no_more(tmp_path: Path, restarted: bool) -> None:
+    async def scenario(made: Desk) -> None:
+        await begun(made)
+        made.tell(told.PermissionRequested(request_id="per_1", permission="bash", patterns=["rm"], title="rm -rf dist"))
+        asked = await made.until(lambda: next((one for one in made.seen() if "rm -rf dist" in one.shown), None))
+        assert {"doce:allow", "doce:deny"} <= {one.action_id for one in asked.controls}
+        if restarted:
+            await made.stop()
+        made.tell(told.PromptStopped())
+        if restarted:
+            await made.start()
+        await made.until(lambda: next((one for one in made.seen() if "no longer waits" in one.shown), None))
+        await made.told()
+        assert len([one for one in made.seen() if "rm -rf dist" in one.shown]) == 1
+
+    play(tmp_path, scenario)
+
+
+def test_the_whole_answer_is_attached_also_when_doce_died_just_before(tmp_path: Path) -> None:
+    async def scenario(made: Desk) -> None:
+        made.sent()
+        made.say("word " * 3000)
+        await made.shows("word")
+        made.slack.faults.add("files.getUploadURLExternal", hang(30))
+        made.completed()
+        await made.over()
+        await made.stop()
+        made.slack.faults.clear()
+        await made.start()
+        await made.until(lambda: any(one.files for one in made.seen()))
+        assert len(made.seen()) == 3
+
+    play(tmp_path, scenario)

@@ -96,6 +96,11 @@ class Courier:
         self._held: list[Delivery] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def under_way(self) -> int:
+        """How many deliveries are neither acknowledged nor given up."""
+        return len(self._tasks)
+
     def send(self, delivery: Delivery) -> Delivery:
         """Bring it, now or when the weather lets it."""
         self.sent.append(delivery)
