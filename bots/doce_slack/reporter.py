@@ -303,7 +303,8 @@ class Reporter:
         return card(self.services.settings, project, production, by=self.thread.external_user, asks=asks, prompt=project.prompt)
 
     async def _tell_turns(self) -> None:
-        for prompt_id, shown in list(self._shown.items()):
+        # As they began, not as they were asked: one may have been sent before others that waited longer.
+        for prompt_id, shown in sorted(self._shown.items(), key=lambda one: one[1].turn.began):
             turn = shown.turn
             if not self._begins(turn) or not self._has_news(shown) or shown.due() > 0:
                 continue
