@@ -329,3 +329,22 @@ def test_turns_are_told_in_the_order_in_which_they_began(tmp_path: Path) -> None
         assert [said(one) for one in made.seen()[2:]] == ["sooner", "later"]
 
     play(tmp_path, scenario)
+
+
+def test_turns_that_begin_and_end_while_slack_is_waited_for_are_told_in_their_order(tmp_path: Path) -> None:
+    async def scenario(made: Desk) -> None:
+        await begun(made)
+        later, sooner = (made.services.prompts.add(made.project.id, made.ada.id, text) for text in ("later", "sooner"))
+        made.slack.faults.add("chat.stopStream", hang(0.5))
+        made.completed()
+        await asyncio.sleep(0.2)
+        for number, prompt in enumerate((sooner, later)):
+            more = {"project_id": made.project.id, "prompt_id": prompt.id, "session_id": "ses_1", "at": 4_000_000_000_000 + number}
+            log.append(told.PromptSent(message_id="msg_0", text=prompt.text), **more)
+            log.append(told.MessagePartAdded(message_id=prompt.id, part_id="prt_1", offset=0, delta_text=prompt.text), **more)
+            log.append(told.PromptCompleted(duration_ms=1), **more)
+        await made.until(lambda: len(made.seen()) == 4)
+        await made.told()
+        assert [said(one) for one in made.seen()[2:]] == ["sooner", "later"]
+
+    play(tmp_path, scenario)
