@@ -304,10 +304,10 @@ class Reporter:
         return card(self.services.settings, project, production, by=self.thread.external_user, asks=asks, prompt=project.prompt)
 
     async def _tell_turns(self) -> None:
-        for prompt_id, shown in list(self._shown.items()):
-            turn = shown.turn
-            if not self._begins(turn) or not self._has_news(shown) or shown.due() > 0:
-                continue
+        told: set[str] = set()
+        while (shown := self._next_turn(told)) is not None:
+            prompt_id, turn = str(shown.turn.prompt_id), shown.turn
+            told.add(prompt_id)
             if turn.state != "removed" or shown.begun:
                 self._news.discard(prompt_id)
                 try:
@@ -319,6 +319,12 @@ class Reporter:
                 await self._end_turn(prompt_id, shown)
             else:
                 await self._react(shown)
+
+    def _next_turn(self, told: set[str]) -> TurnMessage | None:
+        """One with news that is not among `told`: as they began, not as they were asked. One may be sent before others that waited
+        longer; and while Slack is waited for, more of them begin and end."""
+        due = [one for id, one in self._shown.items() if id not in told and self._has_news(one) and one.due() <= 0]
+        return min(due, key=lambda one: one.turn.began, default=None)
 
     async def _show(self, shown: TurnMessage) -> None:
         """Send what is new of a turn, with what its message says beside the log."""

@@ -214,7 +214,7 @@ class TurnMessage:
             logger.info("a stream goes on as a message that is edited: %s", error, extra={"about": self.about})
             await self._rewrite(read)
             return
-        _sent(method == "chat.stopStream")
+        _passed(ended=method == "chat.stopStream")
         self._text, self._tasks = text, tasks
         if self.turn.over:
             await self._close()
@@ -272,7 +272,7 @@ class TurnMessage:
         if self._body != (text, body):
             self._fixed = self._fixed or not await self.place.update(self._message, text, body, urgent=over, paced=True)
             self._body = (text, body)
-        _sent(over)
+        _passed(ended=over)
         if over and self._fixed:
             await self._say_anew()
         elif over:
@@ -375,8 +375,8 @@ def _reopened(fence: str | None, rest: str) -> str:
     return f"{fence}\n{rest.removeprefix(chr(10))}" if fence else rest.lstrip("\n")
 
 
-def _sent(over: bool) -> None:
-    if over:
+def _passed(*, ended: bool) -> None:
+    if ended:
         faults.point("slack.ended")
     else:
         faults.point("slack.appended")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from doce.events import log
 from doce.events import vocabulary as told
 from doce.testing.slack import hang, limited, refused, reset, server_error
 from doce_slack import calls, reporter, turn_message
@@ -305,5 +306,45 @@ def test_the_whole_answer_is_attached_also_when_doce_died_just_before(tmp_path: 
         await made.start()
         await made.until(lambda: any(one.files for one in made.seen()))
         assert len(made.seen()) == 3
+
+    play(tmp_path, scenario)
+
+
+def test_turns_are_told_in_the_order_in_which_they_began(tmp_path: Path) -> None:
+    """Also when all of them are over by the time doce comes to it."""
+
+    async def scenario(made: Desk) -> None:
+        await begun(made)
+        await ended(made)
+        await made.stop()
+        later, sooner = (made.services.prompts.add(made.project.id, made.ada.id, text) for text in ("later", "sooner"))
+        for number, prompt in enumerate((sooner, later)):
+            more = {"project_id": made.project.id, "prompt_id": prompt.id, "session_id": "ses_1", "at": 4_000_000_000_000 + number}
+            log.append(told.PromptSent(message_id="msg_0", text=prompt.text), **more)
+            log.append(told.MessagePartAdded(message_id=prompt.id, part_id="prt_1", offset=0, delta_text=prompt.text), **more)
+            log.append(told.PromptCompleted(duration_ms=1), **more)
+        await made.start()
+        await made.until(lambda: len(made.seen()) == 4)
+        await made.told()
+        assert [said(one) for one in made.seen()[2:]] == ["sooner", "later"]
+
+    play(tmp_path, scenario)
+
+
+def test_turns_that_begin_and_end_while_slack_is_waited_for_are_told_in_their_order(tmp_path: Path) -> None:
+    async def scenario(made: Desk) -> None:
+        await begun(made)
+        later, sooner = (made.services.prompts.add(made.project.id, made.ada.id, text) for text in ("later", "sooner"))
+        made.slack.faults.add("chat.stopStream", hang(0.5))
+        made.completed()
+        await asyncio.sleep(0.2)
+        for number, prompt in enumerate((sooner, later)):
+            more = {"project_id": made.project.id, "prompt_id": prompt.id, "session_id": "ses_1", "at": 4_000_000_000_000 + number}
+            log.append(told.PromptSent(message_id="msg_0", text=prompt.text), **more)
+            log.append(told.MessagePartAdded(message_id=prompt.id, part_id="prt_1", offset=0, delta_text=prompt.text), **more)
+            log.append(told.PromptCompleted(duration_ms=1), **more)
+        await made.until(lambda: len(made.seen()) == 4)
+        await made.told()
+        assert [said(one) for one in made.seen()[2:]] == ["sooner", "later"]
 
     play(tmp_path, scenario)
