@@ -26,6 +26,8 @@ from doce_slack.manifest import manifest, scopes
 
 from .served_door import placed
 
+pytestmark = pytest.mark.slow
+
 ADA = [Linked("idn_1", "slack", "T1", "U1", "ada", 0)]
 
 

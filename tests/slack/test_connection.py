@@ -12,6 +12,8 @@ from doce_slack.door import SlackDoor
 
 from .desk import Desk, do
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.timeout(60)
 def test_a_connection_that_is_torn_down_or_refreshed_is_made_again(tmp_path: Path) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from doce_slack.deploys import fenced
 
 from .surface_house import House, running
+
+pytestmark = pytest.mark.slow
 
 
 def test_lines_fit_into_their_block() -> None:

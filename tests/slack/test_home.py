@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from doce.auth import preferences
 from doce.db.choices import choose
 from doce.projects.status import ProjectStatus
@@ -11,6 +13,8 @@ from doce.testing.slack import View, refused
 from doce_slack.workspaces import KIND
 
 from .surface_house import PUBLIC, House, running, words
+
+pytestmark = pytest.mark.slow
 
 
 async def opened(house: House, who: str) -> View:

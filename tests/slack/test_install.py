@@ -19,6 +19,8 @@ from doce_slack.manifest import INSTALL_PATH, REDIRECT_PATH, manifest, scopes
 
 from .served_door import PUBLIC, Place, placed
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def place(db: peewee.SqliteDatabase, tmp_path: Path) -> Iterator[Place]:

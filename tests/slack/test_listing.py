@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from doce.testing.slack import Seen
 from doce_slack.workspaces import KIND
 
 from .surface_house import PUBLIC, House, running
+
+pytestmark = pytest.mark.slow
 
 
 async def said(house: House, who: str, text: str) -> Seen:

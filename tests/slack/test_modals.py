@@ -14,6 +14,8 @@ from doce.testing.slack import refused
 
 from .surface_house import House, running, words
 
+pytestmark = pytest.mark.slow
+
 KEY = "--token=sk-secret1234567890abcd"
 
 

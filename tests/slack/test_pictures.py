@@ -21,6 +21,8 @@ from doce_slack.pictures import chromium, photographed
 
 from .surface_house import House, running
 
+pytestmark = pytest.mark.slow
+
 PNG = b"\x89PNG\r\n\x1a\n"
 
 

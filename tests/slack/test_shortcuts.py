@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from doce_slack.conversation import UNTRUSTED
 from doce_slack.workspaces import KIND
 
 from .surface_house import House, running, words
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_message_with_its_file_becomes_a_new_site_in_its_thread(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from doce_slack.turn_message import CONTINUED
 from .desk import Desk, desk
 from .house import said
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 Scenario = Callable[[Desk], Coroutine[Any, Any, None]]
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from doce.testing.slack import Message
 
 from .surface_house import PUBLIC, House, running
+
+pytestmark = pytest.mark.slow
 
 
 async def posted(house: House, who: str, text: str) -> Message:
