@@ -12,7 +12,7 @@ from doce.actions.registry import ACTIONS, Call, perform
 from doce.auth.users import Person
 from doce.chats.claims import Claim
 from doce.chats.threads import Thread
-from doce.errors import BadRequest, Conflict, DoceError, Forbidden, NotFound
+from doce.errors import BadRequest, Conflict, DoceError, NotFound
 from doce.events.vocabulary import QuestionRequested
 from doce.logger import mask
 from doce_slack import build_logs, heard, saying, showing
@@ -148,10 +148,8 @@ class Clicks:
 
     async def _mention(self, claim: Claim, asker: Asker, person: Person, value: str) -> None:
         channel, _, on = value.partition(":")
-        if not person.is_admin:
-            raise Forbidden("Only an admin of this doce may do this.", hint="Ask one.")
-        channels = self._services.chats.channels
-        await self._talk.settle(claim, "mention", lambda: channels.change(KIND, claim.team, channel, mention=on == "1"))
+        where = {"kind": KIND, "team": claim.team, "channel": channel}
+        await self._talk.act(claim, person, "channels.set", **where, mention="on" if on == "1" else "off")
         self._home.changed(claim.team, asker.user)
 
     # Logs, put into the thread

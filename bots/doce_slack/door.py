@@ -134,10 +134,11 @@ class SlackDoor:
         event = body.get("event") or {}
         user = event.get("user") or (event.get("message") or {}).get("user") or body.get("user_id") or (body.get("user") or {}).get("id")
         workspace = await self.workspaces.of(claim.team)
-        if workspace is None or not user or not claim.channel:
+        if workspace is None or not user:
             return
-        container = body.get("container") or {}
-        asker = Asker(workspace, claim.channel, str(user), event.get("thread_ts") or container.get("thread_ts"), body.get("response_url"))
+        # A click or a form says by itself where it was.
+        own = Asker(workspace, claim.channel, str(user), event.get("thread_ts"), body.get("response_url"))
+        asker = Asker.of(body, workspace) if isinstance(body.get("user"), dict) else own
         logger.error("somebody was told that it did not work out (ref claim %s)", claim.id)
         await asker.tell(
             f"Something broke on my side (ref `{claim.id}`), and what you asked was not done. Your files are safe; ask again, please."

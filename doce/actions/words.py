@@ -150,9 +150,10 @@ def _project(chosen: Action, plain: str, call: Call, here: str | None) -> tuple[
             found = find_project(call.services, call.user, word)
             if not takes_more or _named(found, word):
                 return found.id, rest, ""
-        except (NotFound, Conflict):
-            # "make it dark": the first word of what is said, whatever projects begin like that.
-            if not takes_more:
+        except (NotFound, Conflict) as error:
+            # "make it dark": the first word of what is said, whatever projects begin like that. What changes something else than
+            # the conversation is not done to the latest project when several others may be meant.
+            if not takes_more or (isinstance(error, Conflict) and not here and chosen.name != "prompts.add"):
                 raise
     if here:
         return here, plain, ""

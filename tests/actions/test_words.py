@@ -184,6 +184,18 @@ def test_several_that_begin_like_that_are_named(ada: Chat) -> None:
     assert "tea-house" in (caught.value.hint or "")
 
 
+def test_what_several_may_be_meant_by_is_not_done_to_the_latest(ada: Chat) -> None:
+    ada.project("ceramic portfolio")
+    ada.project("ceramic shop")
+    latest = ada.project("a bakery page")
+    for text in ("rename ceramic Birra", "model ceramic rehearsal/site-builder", "rollback ceramic v1"):
+        with pytest.raises(Conflict, match="could be several"):
+            ada.parse(text)
+    # Said to the agent it is a sentence like any other, and in a project's own place it is about that project.
+    assert ada.parse("chat ceramic tiles, please")[1] == {"project": latest.id, "text": "ceramic tiles, please"}
+    assert ada.parse("rename ceramic Birra", here=latest.id)[1] == {"project": latest.id, "name": "ceramic Birra"}
+
+
 def test_help_and_nothing(ada: Chat) -> None:
     assert ada.say("").text == ada.say("help").text == ada.say("/doce").text == ada.say("/doce help").text
     assert ada.say("help chat").text.startswith("chat PROJECT TEXT [--model …]")
