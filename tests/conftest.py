@@ -32,9 +32,9 @@ def engine() -> None:
     test_engine.ensure()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A real Chromium; one for all tests of a process, which cannot have two."""
+    """A real Chromium. Playwright keeps a loop running in this thread for it, which nobody else can use: gone with the module."""
     path = shutil.which("chromium")
     if path is None:
         pytest.skip("NOT TESTED: there is no Chromium here (apt-get install chromium)")

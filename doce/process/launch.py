@@ -35,7 +35,7 @@ def stay(command: list[str], exit_file: str) -> None:
     whose end doce may not be there to see. Signals go to the whole group, so the service has them already.
     """
     try:
-        child = subprocess.Popen(command)
+        child = subprocess.Popen(command, preexec_fn=die_together)
     except OSError as error:
         fail(f"{command[0]} cannot be started: {error.strerror}", 127)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
@@ -47,6 +47,15 @@ def stay(command: list[str], exit_file: str) -> None:
             file.write(str(code))
         os.replace(f"{exit_file}.new", exit_file)
     sys.exit(code)
+
+
+def die_together() -> None:
+    """In the child, on Linux: it ends when its parent is killed, else it would hold its port and doce would know nothing of it."""
+    if sys.platform == "linux":
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 def be_plain() -> None:

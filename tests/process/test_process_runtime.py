@@ -14,6 +14,7 @@ import psutil
 import pytest
 from pydantic import SecretStr
 
+from doce import process
 from doce.errors import Unavailable
 from doce.process import ProcessRuntime
 from doce.process.tags import Tag, tagged
@@ -324,3 +325,19 @@ def test_what_a_dead_service_left_behind_is_not_taken_for_the_service(tmp_path: 
         runtime.destroy("prj_a")
         assert orphan.wait(5) == -signal.SIGKILL
         runtime.close()
+
+
+def test_a_server_whose_parent_is_killed_is_not_left_behind(tmp_path: Path) -> None:
+    """nginx is a child of what doce knows it by."""
+    code = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    parent = subprocess.Popen(
+        [sys.executable, "-I", str(Path(process.__file__).with_name("launch.py")), "stay", "0", sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.wait()
+    child.wait(10)
+    parent.stdout.close()

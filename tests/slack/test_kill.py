@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from doce.db.connection import database, open_database
 from doce.db.models import ChatMessage, ChatThread, Project, Prompt
@@ -105,7 +106,15 @@ def patiently(look: Any, timeout_s: float = 45) -> Any:
     raise AssertionError(f"it never came: {look}")
 
 
-@pytest.mark.parametrize(("fault", "streams"), CASES)
+#: The others in `scripts/test all`.
+OFTEN = ("slack.claimed=kill@1", "slack.settle=kill@1", "slack.called=kill@2", "slack.appended=kill@1", "slack.ended=kill@2")
+
+
+def _case(fault: str, streams: bool) -> ParameterSet:
+    return pytest.param(fault, streams, marks=() if streams and fault in OFTEN else pytest.mark.nightly)
+
+
+@pytest.mark.parametrize(("fault", "streams"), [_case(*case) for case in CASES])
 def test_nothing_is_lost_or_doubled_by_a_kill(acme: Office, fault: str, streams: bool) -> None:
     acme.town.streams = streams
     known, before = set(projects()), {one.ts for one in acme.look(lambda: acme.town.messages("#sites"))}

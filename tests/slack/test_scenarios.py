@@ -66,8 +66,8 @@ def test_a_mention_is_told_twice_and_is_one_turn(acme: Office) -> None:
     assert len(acme.look(lambda: [one for one in acme.town.courier.sent if one.event.get("ts") == message.ts])) == 2
     acme.until(lambda: "white_check_mark" in acme.town.thread("#sites", message.ts)[0].reactions)
     thread = acme.thread(message.ts)
-    assert len([one for one in thread if "Open in doce" in one.shown]) == 1
-    assert len(acme.home.doce.prompts(thread[1].text.removeprefix("doce · ").partition(" ")[0])["items"]) == 1
+    (card,) = [one for one in thread if "Open in doce" in one.shown]
+    assert len(acme.home.doce.prompts(card.text.removeprefix("doce · ").partition(" ")[0])["items"]) == 1
 
 
 def test_two_replies_at_once_are_done_in_order_though_delivered_the_other_way_round(acme: Office) -> None:
@@ -151,8 +151,8 @@ def test_slacks_own_stop_button_stops_the_turn(acme: Office) -> None:
     acme.run(acme.town.stop_stream("ada", "#sites", root))
     stopped = acme.ended(root, 2)[1]
     assert "🛑 stopped by" in stopped.shown
-    session = acme.look(lambda: acme.town.world.sessions[acme.town.channel("#sites").id, root])
-    assert session.status == "active"
+    place = (acme.town.channel("#sites").id, root)
+    acme.until(lambda: acme.town.world.sessions[place].status == "active")
     acme.say(only("and on"), root)
     assert said(acme.ended(root, 3)[2]) == "and on"
 

@@ -50,6 +50,7 @@ def test_an_agent_that_dies_in_the_middle_of_a_turn(acme: Office) -> None:
     acme.until(lambda: len([one for one in acme.town.thread("#sites", root) if "doce:details" in str(one.controls)]) >= 3, 90)
 
 
+@pytest.mark.nightly
 def test_slack_is_away_and_comes_back(acme: Office) -> None:
     root = acme.begin()
     for method in ("chat.startStream", "chat.appendStream", "chat.stopStream", "chat.update", "chat.postMessage", "conversations.replies"):

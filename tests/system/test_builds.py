@@ -20,7 +20,7 @@ ENDLESS = "---\nconsole.log('it begins');\nawait new Promise((go) => setTimeout(
 SOON_MS = 2000
 
 
-@pytest.fixture(scope="module", params=["process", "docker"])
+@pytest.fixture(scope="module", params=["docker", pytest.param("process", marks=pytest.mark.nightly)])
 def home(request: pytest.FixtureRequest, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     if request.param == "docker":
         request.getfixturevalue("images")

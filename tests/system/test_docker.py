@@ -350,7 +350,13 @@ def test_stop_start_and_delete_leave_nothing_behind(home: House, site: str, clie
     assert not (home.folder / "projects" / site).exists()
 
 
-@pytest.mark.parametrize("point", ["docker.created", "process.started", "docker.up", "docker.stop", "project.delete.destroyed"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        "docker.up", "project.delete.destroyed",
+        *(pytest.param(point, marks=pytest.mark.nightly) for point in ("docker.created", "process.started", "docker.stop")),
+    ],
+)  # fmt: skip
 def test_killed_at_any_point_it_goes_on_and_leaves_no_orphan(images: None, cache: Path, tmp_path: Path, client: Any, point: str) -> None:
     early = point in ("docker.created", "process.started", "docker.up")
     with docked(tmp_path / "data", cache) as home:

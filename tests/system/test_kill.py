@@ -45,8 +45,13 @@ def test_a_turn_goes_on_over_a_kill_and_readers_miss_nothing(tmp_path: Path, cac
 @pytest.mark.parametrize(
     "point",
     [
-        "project.create.copied", "docker.up", "process.started", "opencode.session.created", "opencode.prompt.before",
-        "opencode.prompt.intended", "opencode.prompt.sent", "queue.finish@4", "queue.finished@2",
+        "docker.up", "opencode.prompt.intended", "opencode.prompt.sent", "queue.finish@4",
+        *(
+            pytest.param(point, marks=pytest.mark.nightly)
+            for point in (
+                "project.create.copied", "process.started", "opencode.session.created", "opencode.prompt.before", "queue.finished@2",
+            )
+        ),
     ],
 )  # fmt: skip
 def test_killed_in_the_pipeline_it_goes_on_and_sends_the_prompt_once(tmp_path: Path, cache: Path, point: str) -> None:

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
 ORDER = {"opencode": 1, "preview": 2, "web of files": 3, "release": 3, "web of a server": 4}
 
 
-@pytest.fixture(params=["process", "docker"])
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.nightly)])
 def runtime(request: pytest.FixtureRequest) -> str:
     if request.param == "docker":
         request.getfixturevalue("images")
@@ -100,7 +100,7 @@ def test_a_deployment_gets_another_port(runtime: str, tmp_path: Path, cache: Pat
 
 def _port_of_deployment(home: House, project: str, service: str) -> int:
     def begins(event: Event) -> bool:
-        return event.type == "production.status" and event.payload["step"] == "starting the new version"
+        return event.type == "production.status" and event.payload.get("step") == "starting the new version"
 
     if service != "release":
         home.until(project, begins)
