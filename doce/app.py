@@ -230,6 +230,7 @@ def serve(settings: Settings) -> int:
         sock = listen(settings.bind, settings.port)
         parts = build(settings)
         parts.services.incoming.sweep(parts.waiting())
+        parts.gateway.recover()
         runner = asyncio.Runner(loop_factory=_loop_factory())
         with runner:
             app = application(parts.services)

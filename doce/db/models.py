@@ -247,6 +247,22 @@ class GatewayToken(Row):
         table_name = "gateway_tokens"
 
 
+class GatewayCall(Row):
+    """A call of a model that is under way."""
+
+    id = pw.TextField(primary_key=True)
+    project_id = pw.TextField()
+    prompt_id = pw.TextField(null=True)
+    #: ``provider/model``
+    model = pw.TextField()
+    #: An estimate, from what was asked.
+    input_tokens = pw.IntegerField()
+    at = pw.IntegerField()
+
+    class Meta:
+        table_name = "gateway_calls"
+
+
 class Job(Row):
     id = pw.AutoField()
     type = pw.TextField()

@@ -119,6 +119,8 @@ class Gateway:
             self._write(project_id, str(body["model"]), meter)
             return JSONResponse(answer)
 
+        call = await asyncio.to_thread(self._usage.begin, project_id, str(body["model"]), meter.counted())
+
         async def play() -> AsyncIterator[bytes]:
             try:
                 for piece in reply.pieces:
@@ -133,7 +135,7 @@ class Gateway:
                         yield f"data: {json.dumps(said, separators=(',', ':'))}\n\n".encode()
                 yield b"data: [DONE]\n\n"
             finally:
-                self._write(project_id, str(body["model"]), meter)
+                self._write(project_id, str(body["model"]), meter, call)
 
         return StreamingResponse(play(), media_type="text/event-stream", headers={"cache-control": "no-cache"})
 
@@ -159,17 +161,20 @@ class Gateway:
         asked = self._client.build_request(
             "POST", f"{provider.base_url}/chat/completions", json=body, headers={**headers(provider), "accept-encoding": "identity"}
         )
+        call = await asyncio.to_thread(self._usage.begin, project_id, model_id, meter.counted())
         try:
             answer = await _unless_left(request, self._client.send(asked, stream=True))
         except httpx.HTTPError as error:
+            await asyncio.to_thread(self._usage.forget, call)
             logger.warning("%s does not answer", provider.name, extra={"project_id": project_id, "cause": type(error).__name__})
             return refusal(502, f"The model provider {provider.name} does not answer ({type(error).__name__}).", "upstream_error")
         if answer is None:
             # The agent left before the first word; the provider had read the request.
-            self._write(project_id, model_id, meter)
+            self._write(project_id, model_id, meter, call)
             return Response(status_code=499)
         passed = {name: answer.headers[name] for name in _PASSED if name in answer.headers}
         if answer.status_code >= 400:
+            await asyncio.to_thread(self._usage.forget, call)
             logger.warning("%s refused", provider.name, extra={"project_id": project_id, "status": answer.status_code})
             return Response(await _refused(answer, provider), answer.status_code, passed)
 
@@ -184,7 +189,7 @@ class Gateway:
                 transport.abort(request.scope)
             finally:
                 self._close(answer)
-                self._write(project_id, model_id, meter)
+                self._write(project_id, model_id, meter, call)
 
         # Closed once more in the end: an agent that is gone before the first piece never starts the copy.
         return StreamingResponse(copy(), answer.status_code, passed, background=BackgroundTask(answer.aclose))
@@ -193,8 +198,12 @@ class Gateway:
         """In a task of its own: the request's may be cancelled because the agent went away."""
         self._keep(asyncio.create_task(answer.aclose()))
 
-    def _write(self, project_id: str, model_id: str, meter: Meter) -> None:
-        self._keep(asyncio.create_task(asyncio.to_thread(self._usage.count, project_id, model_id, meter.counted())))
+    def _write(self, project_id: str, model_id: str, meter: Meter, call: str | None = None) -> None:
+        self._keep(asyncio.create_task(asyncio.to_thread(self._usage.count, project_id, model_id, meter.counted(), call=call)))
+
+    def recover(self) -> None:
+        """Count what a doce that was killed had under way."""
+        self._usage.recover()
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._writing.add(task)

@@ -42,6 +42,10 @@ class GatewayServer:
             raise Unavailable("The model gateway does not listen yet.", hint="doce is starting; it goes on by itself.")
         return f"http://{self._called}:{port}/v1"
 
+    def recover(self) -> None:
+        """Before it listens: count what a doce that was killed had under way."""
+        self._gateway.recover()
+
     async def keep_starting(self) -> None:
         """Listen as soon as that is possible. What keeps it from it is told once."""
         told = ""

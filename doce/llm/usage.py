@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from doce.clock import Clock
 from doce.db.connection import database
-from doce.db.models import Usage
+from doce.db.ids import new_id
+from doce.db.models import GatewayCall, Usage
 from doce.events import log as events
 from doce.events.vocabulary import Tokens, UsageCounted
 from doce.llm.catalog import Catalog
@@ -93,6 +94,13 @@ class Meter:
         )
 
 
+def _with_agent(project_id: str, prompt_id: str | None = None) -> tuple[str | None, str | None, str | None]:
+    """(id, user, session) of a prompt, or of the one that is with the project's agent; None three times when there is none."""
+    which = "id = ?" if prompt_id else "project_id = ? AND state IN ('sending', 'sent')"
+    found = database.execute_sql(f"SELECT id, user_id, session_id FROM prompts WHERE {which}", (prompt_id or project_id,)).fetchone()
+    return found or (None, None, None)
+
+
 def _said(choice: dict[str, Any]) -> int:
     """Characters of one choice: text, reasoning, arguments of tools."""
     said = choice.get("delta") or choice.get("message") or {}
@@ -113,22 +121,53 @@ class UsageCounter:
         self._catalog = catalog
         self._clock = clock
 
-    def count(self, project_id: str, model_id: str, counted: Counted, purpose: Purpose = "turn") -> None:
-        """One call of `model_id` for a project, put to the prompt that is with its agent now.
+    def begin(self, project_id: str, model_id: str, counted: Counted) -> str | None:
+        """A call is about to be made: what it would be, should nobody be there at its end. Returns its id, None when that failed."""
+        call = new_id("call")
+        try:
+            with database.atomic():
+                prompt_id, _, _ = _with_agent(project_id)
+                GatewayCall.create(
+                    id=call, project_id=project_id, prompt_id=prompt_id, model=model_id, input_tokens=counted.input, at=self._clock.now_ms()
+                )
+        except Exception:  # beside the critical path, as `count`
+            logger.exception("a call was not noted", extra={"project_id": project_id, "model": model_id})
+            return None
+        return call
+
+    def forget(self, call: str | None) -> None:
+        """The provider refused it, or was not there: it costs nothing."""
+        if call is not None:
+            with database.atomic():
+                GatewayCall.delete().where(GatewayCall.id == call).execute()
+
+    def recover(self) -> int:
+        """Count what a doce that was killed had under way, as far as can be known. Returns how many calls that were."""
+        left = list(GatewayCall.select())
+        for row in left:
+            self.count(row.project_id, row.model, Counted(row.input_tokens, estimated=True), call=row.id)
+        return len(left)
+
+    def count(self, project_id: str, model_id: str, counted: Counted, purpose: Purpose = "turn", call: str | None = None) -> None:
+        """One call of `model_id` for a project, put to the prompt that it was begun for, else to the one that is with its agent now.
 
         Beside the critical path: a turn is not lost because its cost could not be written; the log says so.
         """
         try:
-            self._write(project_id, model_id, counted, purpose)
+            self._write(project_id, model_id, counted, purpose, call)
         except Exception:
             logger.exception("usage was not written", extra={"project_id": project_id, "model": model_id})
 
-    def _write(self, project_id: str, model_id: str, counted: Counted, purpose: Purpose) -> None:
+    def _write(self, project_id: str, model_id: str, counted: Counted, purpose: Purpose, call: str | None) -> None:
         provider, _, name = model_id.partition("/")
         cost = self._cost(model_id, counted)
         with database.atomic():
-            sql = "SELECT id, user_id, session_id FROM prompts WHERE project_id = ? AND state IN ('sending', 'sent')"
-            prompt_id, user_id, session_id = database.execute_sql(sql, (project_id,)).fetchone() or (None, None, None)
+            begun = GatewayCall.get_or_none(GatewayCall.id == call) if call else None
+            if call and begun is None:
+                return  # counted already
+            prompt_id, user_id, session_id = _with_agent(project_id, begun.prompt_id if begun else None)
+            if begun:
+                begun.delete_instance()
             Usage.create(
                 project_id=project_id, prompt_id=prompt_id, user_id=user_id, provider=provider, model=name, purpose=purpose,
                 input_tokens=counted.input, output_tokens=counted.output, cached_tokens=counted.cached, cost=cost,

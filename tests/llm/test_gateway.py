@@ -217,6 +217,36 @@ def test_a_stream_that_breaks_arrives_broken_and_is_counted(place: Place) -> Non
     assert any("broke off" in line for line in place.lines)
 
 
+def test_a_call_that_doce_did_not_live_to_count_is_counted_by_the_next(place: Place) -> None:
+    """Killed while the provider speaks: what was asked has been paid for, by the prompt that asked it."""
+    go, _ = place.upstream.streams(STREAM)
+    with place.http.stream("POST", "/chat/completions", json=ASK, headers=place.headers) as answer:
+        pieces = answer.iter_raw()
+        assert next(pieces) == STREAM[0]
+        # Another doce on the same database, as after kill -9; by then another prompt is with the agent.
+        Prompt.update(state="interrupted").where(Prompt.id == "prm_1").execute()
+        counter = UsageCounter(Catalog(place.settings, ManualClock()), ManualClock())
+        assert counter.recover() == 1
+        assert counter.recover() == 0
+        (used,) = Usage.select().dicts()
+        assert (used["prompt_id"], used["user_id"], bool(used["estimated"])) == ("prm_1", "usr_1", True)
+        assert used["input_tokens"] > 0
+        go.set()
+        assert b"".join(pieces)
+    assert len(place.used()) == 1, "and not once more by the one that was believed dead"
+
+
+def test_what_is_over_or_was_refused_is_not_counted_again(place: Place) -> None:
+    go, _ = place.upstream.streams(STREAM)
+    go.set()
+    place.http.post("/chat/completions", json=ASK, headers=place.headers)
+    assert len(place.used()) == 1
+    place.upstream.answer = lambda request: JSONResponse({"error": {"message": "slow down"}}, 429)
+    assert place.http.post("/chat/completions", json=ASK, headers=place.headers).status_code == 429
+    assert UsageCounter(Catalog(place.settings, ManualClock()), ManualClock()).recover() == 0
+    assert len(place.used()) == 1
+
+
 def test_a_whole_answer_cut_anywhere_is_counted(place: Place) -> None:
     whole = json.dumps({"choices": [{"message": {"content": "7"}}], "usage": {"prompt_tokens": 3, "completion_tokens": 12, "cost": 0.5}})
     cut = whole.index("12")
