@@ -22,6 +22,8 @@ from doce.web import sse
 from .house import House, piece, served
 from .test_routes import PASSWORD, refused
 
+pytestmark = pytest.mark.slow
+
 SAME = {"sec-fetch-site": "same-origin"}
 
 

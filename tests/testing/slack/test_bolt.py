@@ -14,6 +14,8 @@ from doce.testing.slack import Slack
 
 from .driven import bot, http_mode, run, socket_mode
 
+pytestmark = pytest.mark.slow
+
 Way = Callable[[Slack, AsyncApp], AbstractAsyncContextManager[Any]]
 
 

@@ -14,6 +14,8 @@ from doce.testing.slack import Slack, hang, limited, refused, reset, server_erro
 
 from .driven import EVERYTHING, client, run
 
+pytestmark = pytest.mark.slow
+
 
 async def post(slack: Slack, method: str, token: str | None = None, **how: Any) -> Any:
     headers = {"Authorization": f"Bearer {token}"} if token else {}

@@ -12,6 +12,8 @@ from doce.testing.slack import Slack
 
 from .driven import bot, client, run, socket_mode
 
+pytestmark = pytest.mark.slow
+
 
 class Socket:
     """A connection by hand."""
