@@ -60,6 +60,9 @@ class Settings(BaseModel):
     node_image: str = Field("doce/node", description="Image of previews and builds; doce's own is built when missing, others are pulled.")
     agent_image: str = Field("doce/agent", description="Image of coding agents.")
     web_image: str = Field("doce/web", description="Image of what serves deployed sites.")
+    registry: str | None = Field(
+        None, description="Registry that doce's own images are pulled from where it has them, as host/team; see `doce images push`."
+    )
     container_uid: int | None = Field(
         None, ge=1, description="User id of containers; not set: the owner of the data folder, 1000 when that is root."
     )

@@ -25,18 +25,31 @@ def images() -> None:
 def build(name: str | None, anew: bool) -> int:
     """Build what is missing or outdated, from Debian and npm packages; needs no image registry.
 
-    An image that DOCE_NODE_IMAGE and the like name instead is pulled. NAME is node, agent or web; left out: all.
+    With DOCE_REGISTRY, what that registry has is pulled instead of built. An image that DOCE_NODE_IMAGE and the like name is
+    pulled. NAME is node, agent or web; left out: all.
     """
     found = _images()
-    if name and name not in found.names:
-        raise click.UsageError(f"There is no image {name!r}. There are {', '.join(found.names)}.")
-    tell, wanted = screen(), [name] if name else list(found.names)
+    tell, wanted = screen(), _wanted(found, name)
     found.fetch_ahead(*wanted)
     for one in wanted:
         if not found.build(one, tell.line, anew=anew):
             tell.line(f"✓ {found.tag(one)} is as it should be")
         else:
             tell.line(f"✓ {found.tag(one)} is here now")
+    return 0
+
+
+@images.command(epilog="\b\nExamples:\n  DOCE_REGISTRY=registry.example.org/team doce images push")
+@click.argument("name", required=False)
+def push(name: str | None) -> int:
+    """Put doce's own images into DOCE_REGISTRY, where other machines pull them from instead of building them.
+
+    What is missing is built first. Log in with `docker login` before. NAME is node, agent or web; left out: all.
+    """
+    found, tell = _images(), screen()
+    for one in _wanted(found, name):
+        found.push(one, tell.line)
+        tell.line(f"✓ {found.tag(one)} is in the registry")
     return 0
 
 
@@ -55,6 +68,12 @@ def list_images(as_json: bool) -> int:
     if any(one.state != "present" for one in shown):
         tell.line("`doce images build` builds what is missing or outdated.")
     return 0
+
+
+def _wanted(found: Images, name: str | None) -> list[str]:
+    if name and name not in found.names:
+        raise click.UsageError(f"There is no image {name!r}. There are {', '.join(found.names)}.")
+    return [name] if name else list(found.names)
 
 
 def _images() -> Images:

@@ -103,7 +103,8 @@ class Plain:
         """A pipe has no place for what is replaced a moment later."""
 
     def _write(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        self._stream.write(f"{line}\n")
+        self._stream.flush()
 
 
 class Nowhere:
@@ -124,7 +125,9 @@ def screen() -> Screen:
 
 def put_json(value: Any) -> None:
     """`value` as one line of JSON on stdout."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    # As one piece: somebody who presses Ctrl-C between two gets a line without its end.
+    sys.stdout.write(f"{json.dumps(value, ensure_ascii=False)}\n")
+    sys.stdout.flush()
 
 
 def fail(error: DoceError, *, as_json: bool = False) -> None:

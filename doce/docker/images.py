@@ -18,10 +18,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from doce.docker import debian
+from doce.docker import debian, registry
 from doce.docker.debian import Report, Root
 from doce.docker.engine import AWAY, Engine, answering
-from doce.errors import DoceError, Unavailable
+from doce.errors import BadRequest, DoceError, Unavailable
 from doce.settings import Settings
 from doce.toolchain import Toolchain, packages
 
@@ -95,6 +95,7 @@ class Images:
         self._engine = engine
         self._toolchain = toolchain
         self._cache = settings.cache.expanduser().absolute() / "images"
+        self._registry = settings.registry
         self._images = described(settings)
 
     def add(self, image: Image) -> None:
@@ -111,26 +112,70 @@ class Images:
         return found is not None and (not self._built_here(name) or found.get(INPUTS) == self._images[name].inputs)
 
     def ensure(self, name: str, report: Report) -> None:
-        """Build doce's own, pull anybody else's, unless it is there. Raises Unavailable with what to do."""
+        """Pull or build doce's own, pull anybody else's, unless it is there. Raises Unavailable with what to do."""
         if not self.ready(name):
             self.build(name, report)
 
     def build(self, name: str, report: Report, *, anew: bool = False) -> bool:
-        """Build an image of doce's own, pull anybody else's; False when there was nothing to do. `anew`: also what is newer.
+        """Make an image of doce's own be there, pull anybody else's; False when there was nothing to do.
+
+        One of doce's own is pulled when the registry of the settings has just that one, and built otherwise. `anew`: built from
+        the newest packages, whatever is there.
 
         Raises Unavailable with what to do.
         """
         if not self._built_here(name):
             if self.ready(name) and not anew:
                 return False
-            self._pull(self.tag(name), report)
+            registry.pull(self._engine, self.tag(name), report)
             return True
         with self._alone():
             return self._build(self._images[name], report, anew=anew)
 
+    def push(self, name: str, report: Report) -> None:
+        """Put an image of doce's own where other machines pull it from; it is made before, if need be.
+
+        Raises BadRequest without a registry, or for an image that is somebody else's; Unavailable when the registry does not take it.
+        """
+        if self._registry is None:
+            raise BadRequest("No registry is named.", hint="Set DOCE_REGISTRY, say to registry.example.org/team.")
+        if not self._built_here(name):
+            raise BadRequest(f"{self.tag(name)} is not an image of doce's own.", hint="Only those that doce makes are put there.")
+        self.ensure(name, report)
+        image = self._images[name]
+        place = self._place(image)
+        with answering():
+            self._engine.client.images.get(image.tag).tag(place)
+        registry.push(self._engine, place, report)
+
+    def _place(self, image: Image) -> str:
+        """Where the registry has an image: by the hash of what it is made from, so that another doce's is never taken for it."""
+        return f"{self._registry}/{image.tag}:{image.inputs}"
+
+    def _taken(self, image: Image, report: Report) -> bool:
+        """Pulled, if the registry has it. One that does not answer keeps nobody from building."""
+        if self._registry is None:
+            return False
+        place = self._place(image)
+        try:
+            registry.pull(self._engine, place, report)
+        except Unavailable as error:
+            if error.hint == AWAY:
+                raise
+            report(f"{self._registry} does not have it, it is built here: {error.message}")
+            return False
+        found = self._found(place) or {}
+        if found.get(INPUTS) != image.inputs:
+            report(f"what {self._registry} has as {place} is something else, it is built here")
+            return False
+        with answering():
+            self._engine.client.images.get(place).tag(image.tag)
+        report(f"the image {image.tag} is ready")
+        return True
+
     def fetch_ahead(self, *names: str) -> None:
         """Begin to fetch the npm packages of images that will be built, while Debian's are; who needs one then waits for it."""
-        missing = [self._images[name] for name in names if self._built_here(name) and not self.ready(name)]
+        missing = [self._images[name] for name in names if self._registry is None and self._built_here(name) and not self.ready(name)]
         for package in dict.fromkeys(package for image in missing for package in image.npm):
             threading.Thread(target=self._fetch, args=(package,), name=f"doce-fetch-{package.name}", daemon=True).start()
 
@@ -171,28 +216,12 @@ class Images:
         with answering():
             return int(self._engine.client.images.get(tag).attrs["Size"])
 
-    def _pull(self, tag: str, report: Report) -> None:
-        from docker import errors
-
-        report(f"pulling the image {tag}")
-        try:
-            with answering():
-                for step in self._engine.client.api.pull(tag, stream=True, decode=True):
-                    if step.get("status") in ("Download complete", "Pull complete"):
-                        report(f"pulling the image {tag}: {step.get('id', '')} {step['status'].lower()}")
-                    if "error" in step:
-                        raise Unavailable(f"The image {tag} could not be pulled: {step['error'][:300]}", hint=_NO_IMAGE)
-                self._engine.client.images.get(tag)
-        except (errors.NotFound, Unavailable) as error:
-            # The engine may have gone away in the middle.
-            hint = AWAY if isinstance(error, Unavailable) and error.hint == AWAY else _NO_IMAGE
-            reason = error.message if isinstance(error, Unavailable) else error
-            raise Unavailable(f"The image {tag} is not there and could not be pulled: {reason}", hint=hint) from error
-
     def _build(self, image: Image, report: Report, *, anew: bool) -> bool:
         labels = self._found(image.tag)
         if not anew and labels is not None and labels.get(INPUTS) == image.inputs:
             return False
+        if not anew and self._taken(image, report):
+            return True
         self.fetch_ahead(image.name)
         self._cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._cache) as folder:
@@ -239,6 +268,3 @@ class Images:
         with (self._cache / ".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-
-
-_NO_IMAGE = "`doce images build` makes doce's own images with no registry; DOCE_NODE_IMAGE and the like name others."

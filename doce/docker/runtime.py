@@ -15,7 +15,7 @@ from typing import Any
 
 from doce.docker import compose
 from doce.docker.compose import INSTANCE, PROJECT, Labelled
-from doce.docker.container import GRACE_S, Recipe, mounts
+from doce.docker.container import Recipe, mounts
 from doce.docker.engine import Engine, answering
 from doce.docker.images import Images
 from doce.docker.network import Networks
@@ -26,7 +26,7 @@ from doce.errors import Conflict, NotFound, Unavailable
 from doce.ports import PortTaken, is_free
 from doce.settings import Settings
 from doce.stacks.logs import LogFile
-from doce.stacks.runtime import MAX_OUTPUT, ExecResult, ServiceState
+from doce.stacks.runtime import GRACE_S, MAX_OUTPUT, ExecResult, ServiceState
 from doce.stacks.stack import Service, Stack, group_of
 from doce.stacks.usage import Meter, Usage
 from doce.testing import faults
@@ -90,10 +90,10 @@ class DockerRuntime:
         with answering():
             self._stop(self._chosen(project_id, services))
 
-    def down(self, project_id: str, services: Collection[str] | None = None) -> None:
+    def down(self, project_id: str, services: Collection[str] | None = None, *, grace_s: int = GRACE_S) -> None:
         with answering():
             found = self._chosen(project_id, services)
-            self._stop(found)
+            self._stop(found, grace_s)
             for container in found:
                 self._remove(container)
             if not self._containers(project_id):
@@ -262,7 +262,7 @@ class DockerRuntime:
     def _container(self, project_id: str, service: str) -> Any | None:
         return next((one for one in self._containers(project_id) if Labelled.of(one.labels).service == service), None)
 
-    def _stop(self, containers: Sequence[Any]) -> None:
+    def _stop(self, containers: Sequence[Any], grace_s: int = GRACE_S) -> None:
         """End them all at once, each by its own signal, SIGKILL after the grace."""
         running = [container for container in containers if container.status not in _ENDED]
         with self._lock:
@@ -272,7 +272,7 @@ class DockerRuntime:
         def end(container: Any) -> None:
             try:
                 with _gone_is_fine():
-                    container.stop(timeout=GRACE_S)
+                    container.stop(timeout=grace_s)
             except Exception as error:
                 failures.append(error)
 

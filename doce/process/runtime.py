@@ -28,7 +28,7 @@ from doce.process.child import Child, adopted, environment, exit_code_of, exit_f
 from doce.process.collector import Collector
 from doce.process.tags import Found, Tag, session, tagged, wait_gone
 from doce.stacks.logs import LogFile
-from doce.stacks.runtime import ExecResult, ServiceState
+from doce.stacks.runtime import GRACE_S, ExecResult, ServiceState
 from doce.stacks.stack import Service, Stack, group_of
 from doce.stacks.usage import Meter, Usage
 from doce.testing import faults
@@ -36,8 +36,6 @@ from doce.testing import faults
 logger = logging.getLogger(__name__)
 
 LAUNCHER = Path(__file__).with_name("launch.py")
-#: How long a service may take to end after its signal, seconds.
-GRACE_S = 5.0
 #: How old a look at the machine's processes may be for `ps`, seconds.
 FRESH_S = 0.2
 #: Looks at what is still there while it is ended: something that forks as fast as it is killed is given up.
@@ -88,8 +86,8 @@ class ProcessRuntime:
     def stop(self, project_id: str, services: Collection[str] | None = None) -> None:
         self._stop(project_id, _chosen(services))
 
-    def down(self, project_id: str, services: Collection[str] | None = None) -> None:
-        self._down(project_id, _chosen(services))
+    def down(self, project_id: str, services: Collection[str] | None = None, *, grace_s: int = GRACE_S) -> None:
+        self._down(project_id, _chosen(services), grace_s)
 
     def destroy(self, project_id: str) -> None:
         self._down(project_id, lambda _service: True)
@@ -148,14 +146,14 @@ class ProcessRuntime:
         self._listeners.clear()
         self._collector.stop()
 
-    def _stop(self, project_id: str, chosen: Callable[[str], bool]) -> None:
+    def _stop(self, project_id: str, chosen: Callable[[str], bool], grace_s: int = GRACE_S) -> None:
         self._adopt()
-        self._end([child for child in self._of(project_id) if chosen(child.tag.service)])
+        self._end([child for child in self._of(project_id) if chosen(child.tag.service)], grace_s)
         # What a service that died before left running.
         self._sweep(lambda found: found.tag.project_id == project_id and chosen(found.tag.service))
 
-    def _down(self, project_id: str, chosen: Callable[[str], bool]) -> None:
-        self._stop(project_id, chosen)
+    def _down(self, project_id: str, chosen: Callable[[str], bool], grace_s: int = GRACE_S) -> None:
+        self._stop(project_id, chosen, grace_s)
         with self._lock:
             for key in [key for key in self._children if key[0] == project_id and chosen(key[1])]:
                 del self._children[key]
@@ -258,13 +256,13 @@ class ProcessRuntime:
             except Exception:  # a background thread: the others still have to be told
                 logger.exception("a service's end could not be told", extra={"service": str(child.tag)})
 
-    def _end(self, children: Sequence[Child]) -> None:
+    def _end(self, children: Sequence[Child], grace_s: int = GRACE_S) -> None:
         """Ask each to end, all at once, then wait for them together; SIGKILL for what does not. Raises Unavailable if even that fails."""
         for child in children:
             child.expected = True
             if not child.ended.is_set():
                 _signal_group(child.process, child.stop_signal)
-        deadline = self._clock.monotonic() + GRACE_S
+        deadline = self._clock.monotonic() + grace_s
         for child in children:
             if child.ended.wait(max(0.0, deadline - self._clock.monotonic())):
                 continue

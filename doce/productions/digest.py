@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import os
 import shutil
@@ -78,16 +79,25 @@ def measure(folder: Path, extra: str = "", breathe: Callable[[], None] = lambda:
     return Output(total.hexdigest(), count, size)
 
 
-def copy(source: Path, target: Path, breathe: Callable[[], None] = lambda: None) -> None:
-    """Copy the files of an output, readable by all and writable by nobody."""
+def copy(source: Path, target: Path, at_s: int, before: Path | None = None, breathe: Callable[[], None] = lambda: None) -> None:
+    """Copy the files of an output, readable by all and writable by nobody.
+
+    Their time is `at_s`, epoch seconds; a file that is the same in the folder `before` has the time that it has there. Web servers
+    tell a file's versions apart by time and size: a browser need not fetch again what did not change, and fetches all that did.
+    """
     target.mkdir(parents=True)
-    for path, _status in paths(source):
+    for path, status in paths(source):
         breathe()
         place = target / path
         place.parent.mkdir(parents=True, exist_ok=True)
         with open(source / path, "rb", opener=_no_link) as taken, place.open("wb") as made:
             shutil.copyfileobj(taken, made, PIECE)
         place.chmod(0o444)
+        old = before / path if before else None
+        same = old is not None and old.is_file() and old.stat().st_size == status.st_size and filecmp.cmp(old, place, shallow=False)
+        time_s = old.stat().st_mtime if old and same else at_s
+        os.utime(place, (time_s, time_s))
+    os.utime(target, (at_s, at_s))
 
 
 def _no_link(path: str, flags: int) -> int:

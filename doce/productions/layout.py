@@ -53,6 +53,11 @@ class ProductionLayout:
             (self.release(live) / LEFT).write_text(str(now))
         self._point(CURRENT, hash)
 
+    def next_time(self, now: int) -> int:
+        """The time of files that a new release is the first to have, epoch s: `now` (epoch ms), and later than in any release there is."""
+        before = [int(folder.stat().st_mtime) for folder in self.root.glob("*/dist")]
+        return max([now // 1000, *[one + 1 for one in before]])
+
     def left(self, hash: str) -> int:
         """When `hash` was last switched away from, epoch ms; 0 when never."""
         try:

@@ -49,6 +49,7 @@ def render(site: Site) -> str:
 daemon off;
 pid {_quoted(temporary / "nginx.pid")};
 error_log stderr warn;
+pcre_jit on;
 worker_processes 2;
 events {{ worker_connections 2048; }}
 http {{
@@ -60,7 +61,6 @@ http {{
     server_tokens off;
     access_log off;
     sendfile on;
-    tcp_nopush on;
     keepalive_timeout 65;
     absolute_redirect off;
     gzip on;
@@ -101,6 +101,7 @@ def _files(root: Path) -> str:
         location ~ /\\.(?!well-known/) {{ return 404; }}
         location = /404.html {{ internal; try_files $uri @bare; }}
         location @bare {{ return 404; }}
+        location = / {{ try_files /index.html @before; }}
         location / {{ try_files $uri $uri/ $uri.html @before; }}
         location @before {{ root {_looked_up(root / PREVIOUS / "dist")}; try_files $uri =404; }}"""
 

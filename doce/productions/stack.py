@@ -80,6 +80,7 @@ class ProductionStacks:
             env={"HOST": "0.0.0.0" if self._isolates else self._settings.bind},
             mounts=(Mount(layout.root, str(layout.root)), Mount(layout.web / "tmp", str(layout.web / "tmp"), read_only=False)),
             folder=layout.root,
+            proxies=templates.get(project.template).kind == "server",
             stop_signal="SIGQUIT" if self._isolates or self._nginx else "SIGTERM",
             lasting=True,
         )

@@ -12,6 +12,8 @@ from doce.stacks.usage import Usage
 
 #: Most that is kept of what a command wrote, bytes.
 MAX_OUTPUT = 1_000_000
+#: How long a service may take to end after its signal, seconds.
+GRACE_S = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,8 @@ class Runtime(Protocol):
     def stop(self, project_id: str, services: Collection[str] | None = None) -> None:
         """End services, so that `up` can start them again. None: those of the preview group, never what was deployed."""
 
-    def down(self, project_id: str, services: Collection[str] | None = None) -> None:
-        """End and forget services; what they stored stays. None: as `stop`."""
+    def down(self, project_id: str, services: Collection[str] | None = None, *, grace_s: int = GRACE_S) -> None:
+        """End and forget services, those that do not end by themselves after `grace_s`; what they stored stays. None: as `stop`."""
 
     def destroy(self, project_id: str) -> None:
         """Leave nothing of the project behind but its files: previews, builds and what was deployed."""

@@ -76,6 +76,8 @@ class Service:
     second: tuple[int, int] | None = None
     #: Meant to end, as a build does: its end is no death, and its exit code stays readable.
     once: bool = False
+    #: Takes requests on to another service, on a connection of its own for each.
+    proxies: bool = False
     #: Goes on while doce is stopped, and comes back with the engine.
     lasting: bool = False
 

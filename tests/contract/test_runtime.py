@@ -7,7 +7,9 @@ import socket
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -40,6 +42,13 @@ SERVER = textwrap.dedent("""
 """)
 #: Says why, and ends.
 CRASH = "import sys; print('error: it broke', flush=True); sys.exit(3)"
+#: Does not end when it is asked to.
+STUBBORN = """
+import signal, threading
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("it stays", flush=True)
+threading.Event().wait()
+"""
 #: Leaves the port to a grandchild in a session of its own that ignores every polite signal.
 DAEMON = textwrap.dedent(f"""
     import os, signal, sys, threading
@@ -215,6 +224,23 @@ def test_up_starts_what_is_missing_or_changed_and_nothing_else(world: World) -> 
     assert third["opencode"].fingerprint != again["opencode"].fingerprint
     assert (third["opencode"].id, third["opencode"].started_at) != (again["opencode"].id, again["opencode"].started_at)
     until(lambda: serves(preview) and serves(changed))
+
+
+def _wrote(runtime: Runtime, since: int) -> bool:
+    return "it stays" in runtime.logs("prj_a").read(since).text
+
+
+def test_who_does_not_end_is_waited_for_as_long_as_is_said(world: World) -> None:
+    wanted = world.service("release-0a1b2c3d", STUBBORN)
+    for grace_s in (1, 3):
+        before = world.runtime.logs("prj_a").end()
+        up(world.runtime, world.stack(wanted))
+        until(partial(_wrote, world.runtime, before))
+        began = time.monotonic()
+        world.runtime.down("prj_a", ["release-0a1b2c3d"], grace_s=grace_s)
+        assert grace_s <= time.monotonic() - began < grace_s + 1.5
+        assert world.runtime.ps("prj_a") == []
+        world.runtime.destroy("prj_a")
 
 
 def test_stop_keeps_down_forgets(world: World) -> None:

@@ -11,13 +11,14 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import docker.errors
 import pytest
 
 from doce.docker import DockerRuntime
 from doce.docker.compose import container_name, project_name
 from doce.docker.engine import Engine
 from doce.docker.images import BASE, Image, Images
-from doce.errors import DoceError, Unavailable
+from doce.errors import BadRequest, DoceError, Unavailable
 from doce.settings import Settings, machine_path
 from doce.stacks.runtime import ServiceState
 from doce.stacks.stack import Probe, Service, Stack
@@ -51,12 +52,18 @@ class Scene:
         self.engine = engine
         self.settings = Settings(data=data)
         self.connection = Engine(engine.host)
-        self.images = Images(self.settings, self.connection, Toolchain(self.settings.cache, path=machine_path()))
-        self.images.add(BARE)
+        self.images = self.images_with()
         self.images.build(BARE.name, lambda line: None)
         self.told: list[tuple[str, str]] = []
         self.bell = threading.Condition()
         self.runtime = self.begin()
+
+    def images_with(self, **settings: str) -> Images:
+        """As a doce with these settings sees them."""
+        changed = self.settings.model_copy(update=settings)
+        images = Images(changed, self.connection, Toolchain(changed.cache, path=machine_path()))
+        images.add(BARE)
+        return images
 
     def begin(self) -> DockerRuntime:
         runtime = DockerRuntime(self.settings, f"trouble-{os.getpid()}", self.connection, self.images)
@@ -189,17 +196,31 @@ def test_an_image_that_is_not_there_and_a_program_that_is_not_in_it(scene: Scene
     assert "no-such-program" in scene.log()
 
 
-def test_an_image_that_a_registry_has_is_pulled(scene: Scene, tmp_path: Path) -> None:
+@contextlib.contextmanager
+def registry(scene: Scene, folder: Path) -> Iterator[str]:
+    """A real one that only the private engine reaches; its address."""
     if shutil.which("docker-registry") is None:
         pytest.skip("NO REGISTRY here: Debian's package docker-registry is one")
-    config = tmp_path / "registry.yml"
-    config.write_text(f"version: 0.1\nstorage: {{filesystem: {{rootdir: {tmp_path / 'registry'}}}}}\nhttp: {{addr: '127.0.0.1:5000'}}\n")
-    with (tmp_path / "registry.log").open("wb") as log:
-        registry = subprocess.Popen(scene.engine.words_inside("docker-registry", "serve", str(config)), stdout=log, stderr=log)
+    config = folder / "registry.yml"
+    config.write_text(f"version: 0.1\nstorage: {{filesystem: {{rootdir: {folder / 'registry'}}}}}\nhttp: {{addr: '127.0.0.1:5000'}}\n")
+    with (folder / "registry.log").open("wb") as log:
+        running = subprocess.Popen(scene.engine.words_inside("docker-registry", "serve", str(config)), stdout=log, stderr=log)
     try:
-        tag, client = "127.0.0.1:5000/somebody/bare:1", scene.connection.client
+        probe, client = "127.0.0.1:5000/probe:1", scene.connection.client
+        client.images.get(BARE.tag).tag(probe)
+        until(lambda: "Pushed" in str(client.images.push(probe)) or "digest" in str(client.images.push(probe)))
+        client.images.remove(probe)
+        yield "127.0.0.1:5000"
+    finally:
+        running.terminate()
+        running.wait(10)
+
+
+def test_an_image_that_a_registry_has_is_pulled(scene: Scene, tmp_path: Path) -> None:
+    with registry(scene, tmp_path) as address:
+        tag, client = f"{address}/somebody/bare:1", scene.connection.client
         client.images.get(BARE.tag).tag(tag)
-        until(lambda: "Pushed" in str(client.images.push(tag)) or "digest" in str(client.images.push(tag)))
+        client.images.push(tag)
         client.images.remove(tag)
         told: list[str] = []
         scene.images.ensure(tag, told.append)
@@ -210,13 +231,54 @@ def test_an_image_that_a_registry_has_is_pulled(scene: Scene, tmp_path: Path) ->
         assert len(told) == before, "nothing to do"
         # And by the command, when a setting names it.
         client.images.remove(tag, force=True)
-        named = scene.settings.model_copy(update={"node_image": tag})
-        images = Images(named, scene.connection, Toolchain(named.cache, path=machine_path()))
-        assert [images.build("node", told.append) for _ in range(2)] == [True, False]
+        named = scene.images_with(node_image=tag)
+        assert [named.build("node", told.append) for _ in range(2)] == [True, False]
         assert client.images.get(tag).tags
-    finally:
-        registry.terminate()
-        registry.wait(10)
+
+
+def test_doces_own_images_are_pulled_where_a_registry_has_them(scene: Scene, tmp_path: Path) -> None:
+    with registry(scene, tmp_path) as address:
+        client, told = scene.connection.client, list[str]()
+        images = scene.images_with(registry=f"{address}/team")
+        place = f"{address}/team/{BARE.tag}:{BARE.inputs}"
+        images.push(BARE.name, told.append)
+        assert told[0] == f"pushing the image {place}"
+        before = client.images.get(BARE.tag).id
+
+        def ensured() -> list[str]:
+            for tag in (BARE.tag, place):
+                with contextlib.suppress(docker.errors.ImageNotFound):
+                    client.images.remove(tag, force=True)
+            told.clear()
+            images.ensure(BARE.name, told.append)
+            assert images.ready(BARE.name)
+            return list(told)
+
+        said = ensured()
+        assert said[0] == f"pulling the image {place}"
+        assert not [line for line in said if line.startswith(("unpacking", "handing"))], "not built"
+        assert client.images.get(BARE.tag).id == before
+        # What stands there under its name and is another.
+        client.images.get(BARE.tag).tag("doce/other")
+        made = client.containers.create("doce/other", ["true"])
+        made.commit(f"{address}/team/{BARE.tag}", BARE.inputs, changes="LABEL dev.doce.inputs=another")
+        made.remove()
+        client.images.push(place)
+        said = ensured()
+        assert f"what {address}/team has as {place} is something else, it is built here" in said
+        assert f"handing the image {BARE.tag} to the engine" in said
+    said = ensured()
+    assert any(line.startswith(f"{address}/team does not have it, it is built here: ") for line in said), "a registry that is away"
+    with pytest.raises(Unavailable, match="could not be pushed") as caught:
+        images.push(BARE.name, told.append)
+    assert "docker login" in str(caught.value.hint)
+
+
+def test_only_doces_own_images_are_put_into_a_registry(scene: Scene) -> None:
+    with pytest.raises(BadRequest, match="No registry is named"):
+        scene.images.push(BARE.name, lambda line: None)
+    with pytest.raises(BadRequest, match="not an image of doce's own"):
+        scene.images_with(registry="127.0.0.1:5000/team", node_image="somebody/node").push("node", lambda line: None)
 
 
 #: A registry that takes calls and never answers.

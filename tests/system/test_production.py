@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -278,6 +279,22 @@ def test_a_server_release_takes_over_only_when_it_is_healthy(home: House) -> Non
     assert deploy(home, project)["status"] == "running", "while the version before it lets its visitors go, it is left alone"
     live = f"release-{production(home, project)['hash']}"
     assert {name for name in services(home, project) if name.startswith("release-")} >= {live}
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="NO WRK here: Debian's package wrk is it")
+def test_a_server_answers_as_many_as_ask(home: House, request: pytest.FixtureRequest) -> None:
+    """The web server has a connection of its own for each request; a port that was used for one is not free at once."""
+    if request.node.callspec.params["home"] == "own":
+        pytest.skip("for as many visitors as this takes, nginx is installed")
+    project = home.create("a soup kitchen", template="node-server")[0]
+    url = deploy(home, project)["url"]
+    answered, rounds = 0, 0
+    while answered < 45_000:
+        words = ["wrk", "-t1", "-c16", "-d5s", f"{url}api/time"]
+        said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout
+        assert "Non-2xx" not in said, said
+        answered, rounds = answered + int(said.split(" requests in")[0].split()[-1]), rounds + 1
+        assert rounds < 15, "too slow a machine to tell"
 
 
 def test_two_deploys_at_once_one_runs_and_the_other_is_told_which(home: House, site: str) -> None:

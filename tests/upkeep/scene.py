@@ -58,7 +58,7 @@ class PlayedRuntime:
         for service in services or list(self.states.get(project_id, {})):
             self.dies(project_id, service, 0)
 
-    def down(self, project_id: str, services: Collection[str] | None = None) -> None:
+    def down(self, project_id: str, services: Collection[str] | None = None, *, grace_s: int = 5) -> None:
         self.asked.append(("down", project_id))
 
     def destroy(self, project_id: str) -> None:

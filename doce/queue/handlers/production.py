@@ -19,6 +19,7 @@ from doce.health import ready
 from doce.ports import PortTaken, move, release, reserve
 from doce.productions import digest, snapshot
 from doce.productions.deployments import Productions
+from doce.productions.layout import CURRENT
 from doce.productions.stack import BUILD, WEB, Ports, ProductionStacks
 from doce.projects import templates
 from doce.projects.removal import remove_tree
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 FIRST_LOOK_MS, LAST_LOOK_MS = 100, 1000
 #: How long a rollback waits for an answer in its first look, ms: the files are there, so is mostly the server.
 AT_ONCE_MS = 1500
+#: How long an old server may take to end when its time to drain is over, seconds: meanwhile nothing else is done for the project.
+LEAVE_S = 1
 #: Last lines of a build's output that are kept to say why it failed, how many of them are shown, and what those say.
 KEPT_LINES, SHOWN_LINES = 60, 6
 TROUBLE = ("error", "cannot", "failed", "not found", "denied", "fatal")
@@ -154,7 +157,9 @@ class Production:
             if old.exists():
                 remove_tree(old)
         try:
-            digest.copy(made, half / "dist", _every(200, breathe))
+            digest.copy(
+                made, half / "dist", layout.next_time(self.work.clock.now_ms()), layout.root / CURRENT / "dist", _every(200, breathe)
+            )
         except OSError as error:
             shutil.rmtree(half, ignore_errors=True)
             raise Unavailable(f"The release could not be kept: {error.strerror or error}.", hint="Free some disk space.") from error
@@ -305,7 +310,7 @@ class Production:
         layout, enough = self.stacks.layout(project.id), self.work.clock.now_ms() - round(self.work.settings.drain_s * 1000)
         waits = {service: layout.left(service.removeprefix("release-")) - enough for service in old}
         if over := {service for service, wait in waits.items() if wait <= 0}:
-            self.work.runtime.down(project.id, over)
+            self.work.runtime.down(project.id, over, grace_s=LEAVE_S)
             for service in over:
                 release(project.id, service)
         if over != old:
