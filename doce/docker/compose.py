@@ -93,7 +93,7 @@ def _shown(service: Service, made: dict[str, Any]) -> dict[str, Any]:
         "command": made["command"],
         "user": made["user"],
         "environment": {name: "***" if name in secret else value for name, value in made["environment"].items()},
-        "volumes": [f"{source}:{bind['bind']}:{bind['mode']}" for source, bind in made["volumes"].items()],
+        "volumes": made["mounts"],
         "ports": [f"{address}:{port}:{inside.split('/')[0]}" for inside, (address, port) in made["ports"].items()],
         "read_only": made["read_only"],
         "cap_drop": made["cap_drop"],

@@ -51,10 +51,11 @@ class Recipe:
             "working_dir": str(service.folder or stack.workspace),
             "user": f"{self.uid}:{self.uid}",
             "environment": self._environment(stack, service),
-            "volumes": {
-                str(one.source): {"bind": one.target, "mode": "ro" if one.read_only else "rw"}
+            # Not as "volumes", whose words a colon in a path would split.
+            "mounts": [
+                {"type": "bind", "source": str(one.source), "target": one.target, "read_only": one.read_only}
                 for one in (*mounts(stack, service), *([Mount(self.passwd, "/etc/passwd")] if self.passwd else []))
-            },
+            ],
             "ports": self._ports(service),
             "network": network,
             "extra_hosts": {HOST: "host-gateway"},

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 TIMEOUT_S = 60
 AWAY = "Start it (`systemctl start docker`, or Docker Desktop), or set DOCE_RUNTIME=process. What is running goes on by itself."
 
+FULL = "`docker system df` shows what uses it, `docker system prune` removes what nobody uses. Then try again; what runs goes on."
+
 
 class Engine:
     """Connects when first asked, so that doce starts without an engine too."""
@@ -89,6 +91,8 @@ def answering() -> Iterator[None]:
     except errors.APIError as error:
         if error.status_code == 409:
             raise
+        if "no space left on device" in str(error).lower():
+            raise Unavailable("The disk of the Docker engine is full.", hint=FULL) from error
         raise Unavailable(
             f"The Docker engine refused: {_said(error)}", hint="`doce doctor` looks at the engine; then try again."
         ) from error

@@ -236,7 +236,12 @@ class DockerRuntime:
     def _create(self, made: dict[str, Any]) -> Any:
         from docker import errors, types
 
-        options = {**made, "log_config": types.LogConfig(**made["log_config"]), "ulimits": [types.Ulimit(**one) for one in made["ulimits"]]}
+        options = {
+            **made,
+            "log_config": types.LogConfig(**made["log_config"]),
+            "ulimits": [types.Ulimit(**one) for one in made["ulimits"]],
+            "mounts": [types.Mount(**one) for one in made["mounts"]],
+        }
         try:
             return self._engine.client.containers.create(**options)
         except errors.ImageNotFound as error:

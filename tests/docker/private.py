@@ -37,6 +37,13 @@ class PrivateEngine:
         """What it lacks on this machine."""
         return ", ".join(name for name in ("dockerd", "unshare", "ip") if shutil.which(name) is None)
 
+    def small_disk(self, megabytes: int) -> Path:
+        """Its data on a disk of their own, of this size, until it is removed; where that is."""
+        place = self._folder / "data"
+        place.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "doce-test", str(place)], check=True)
+        return place
+
     def start(self) -> None:
         """Unless it runs."""
         if self._process:
@@ -96,7 +103,7 @@ class PrivateEngine:
         self.end()
         if self._network is not None:
             os.close(self._network)
-        # An engine mounts its folder on itself, and one that was killed left that.
+        # A disk of its own; and an engine mounts its folder on itself, and one that was killed left that.
         while f" {self._folder}/data " in Path("/proc/self/mounts").read_text():
             subprocess.run(["umount", "--lazy", f"{self._folder}/data"], check=True)
         shutil.rmtree(self._folder, ignore_errors=True)

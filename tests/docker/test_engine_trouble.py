@@ -96,7 +96,8 @@ class Scene:
 @pytest.fixture
 def scene(private: PrivateEngine, tmp_path: Path) -> Iterator[Scene]:
     private.start()
-    scene = Scene(private, tmp_path / "data")
+    # As wherever somebody put it.
+    scene = Scene(private, tmp_path / "my data: $all, 'quoted'")
     yield scene
     scene.runtime.destroy("prj_a")
     scene.runtime.close()
@@ -340,6 +341,32 @@ def test_it_is_not_made_half_when_it_cannot_be_started(scene: Scene, monkeypatch
         scene.up(scene.service())
     monkeypatch.undo()
     assert scene.up(scene.service())["preview"].state == "running"
+
+
+def test_the_disk_of_the_engine_is_full(tmp_path: Path) -> None:
+    """Its data may lie on a disk of its own."""
+    if os.geteuid() != 0 or PrivateEngine.missing():
+        pytest.skip("NO ENGINE OF OUR OWN: root is needed")
+    engine = PrivateEngine()
+    filler = engine.small_disk(megabytes=400) / "filler"
+    engine.start()
+    scene = Scene(engine, tmp_path / "data")
+    try:
+        with contextlib.suppress(OSError), filler.open("wb") as file:
+            while True:
+                file.write(bytes(1024 * 1024))
+        with pytest.raises(Unavailable, match="The disk of the Docker engine is full") as caught:
+            scene.up(scene.service())
+        assert "docker system prune" in str(caught.value.hint)
+        assert scene.runtime.ps("prj_a") == []
+        with pytest.raises(Unavailable, match="The disk of the Docker engine is full"):
+            scene.images.build(BARE.name, lambda line: None, anew=True)
+        filler.unlink()
+        assert scene.up(scene.service())["preview"].state == "running"
+    finally:
+        scene.runtime.destroy("prj_a")
+        scene.runtime.close()
+        engine.remove()
 
 
 def test_the_range_of_networks_is_used_up(scene: Scene) -> None:
