@@ -20,6 +20,8 @@ COMPRESSED = (
     "application/xml application/rss+xml application/atom+xml application/ld+json application/geo+json application/yaml image/svg+xml "
     "application/wasm font/ttf font/otf application/manifest+json model/gltf+json"
 )
+#: How long it remembers the address of a name, seconds.
+REMEMBERED_S = 2
 #: Folders and names that change with their content: what bundlers make.
 HASHED = r"(?:/_astro/|/assets/[^/]*[.-][0-9A-Za-z_-]{8,}\.|/[^/]*\.[0-9a-f]{8,}\.)[^/]*"
 
@@ -107,7 +109,7 @@ def _files(root: Path) -> str:
 
 
 def _proxied(site: Site) -> str:
-    resolver = f"resolver {site.resolver} valid=2s ipv6=off;" if site.resolver else ""
+    resolver = f"resolver {site.resolver} valid={REMEMBERED_S}s ipv6=off;" if site.resolver else ""
     return f"""        {resolver}
         location / {{
             root {_looked_up(site.root / CURRENT / TO)};

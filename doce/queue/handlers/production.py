@@ -20,6 +20,7 @@ from doce.ports import PortTaken, move, release, reserve
 from doce.productions import digest, snapshot
 from doce.productions.deployments import Productions
 from doce.productions.layout import CURRENT
+from doce.productions.nginx import REMEMBERED_S
 from doce.productions.stack import BUILD, WEB, Ports, ProductionStacks
 from doce.projects import templates
 from doce.projects.removal import remove_tree
@@ -307,7 +308,9 @@ class Production:
         wanted = {hash} | {str(job.values()["productionHash"]) for job in jobs.active(project.id) if "productionHash" in job.values()}
         there = {one.service for one in self.work.runtime.ps(project.id) if one.service.startswith("release-")}
         old = there - {f"release-{one}" for one in wanted}
-        layout, enough = self.stacks.layout(project.id), self.work.clock.now_ms() - round(self.work.settings.drain_s * 1000)
+        # Nor is one made anew under its name, on a rollback, while the web server remembers where it was.
+        drain_s = max(self.work.settings.drain_s, REMEMBERED_S + 1)
+        layout, enough = self.stacks.layout(project.id), self.work.clock.now_ms() - round(drain_s * 1000)
         waits = {service: layout.left(service.removeprefix("release-")) - enough for service in old}
         if over := {service for service, wait in waits.items() if wait <= 0}:
             self.work.runtime.down(project.id, over, grace_s=LEAVE_S)
