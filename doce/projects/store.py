@@ -38,7 +38,7 @@ class ProjectStore:
         with database.atomic():
             # All that begin alike at once (a number takes the place of the last few characters): the hundredth would look a hundred times.
             alike = Project.select(Project.slug).where(Project.slug % f"{slug[: MAX_SLUG - 10]}*", Project.deleted_at.is_null())
-            taken = {taken for (taken,) in alike.tuples()}
+            taken = {row.slug for row in alike}
             row = Project.create(
                 slug=free_slug(slug, taken.__contains__),
                 status=ProjectStatus.CREATED.value,
