@@ -296,11 +296,12 @@ class ReplayServer:
             return refused
         self.connections += 1
         cut = self.faults.cut_after.pop(0) if self.faults.cut_after else None
-        return StreamingResponse(self._play(cut), media_type="text/event-stream")
+        # As they are now: a test may change them once this connection stands.
+        return StreamingResponse(self._play(cut, list(self.faults.lines)), media_type="text/event-stream")
 
-    async def _play(self, cut: int | None) -> AsyncIterator[str]:
+    async def _play(self, cut: int | None, lines: list[str]) -> AsyncIterator[str]:
         yield _frame({"id": "evt_0", "type": "server.connected", "properties": {}})
-        for line in self.faults.lines:
+        for line in lines:
             yield f"{line}\n\n"
         for sent in self._events():
             if sent is None:
