@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,11 @@ from . import engine as test_engine
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As of what a shell put in the background: programs that tests start would never hear of their Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -88,6 +88,7 @@ def test_a_failure_says_why(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.nightly
 def test_what_is_kept_runs_and_is_stopped_as_it_says(tmp_path: Path) -> None:
     process = demo(tmp_path, "--keep")
     out, err = process.communicate(timeout=240)

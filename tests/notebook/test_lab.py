@@ -240,6 +240,7 @@ def test_nothing_that_a_model_wrote_runs_in_the_browser(page: Page, lab: str) ->
     assert page.evaluate("() => window.pwned") is None
 
 
+@pytest.mark.nightly
 def test_quickstart_in_notebook_7(page: Page, place: Path, cache: Path) -> None:
     process, url = start("notebook", place, cache)
     try:

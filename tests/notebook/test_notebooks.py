@@ -266,6 +266,7 @@ def test_ten_panels_at_once_two_on_one_project_and_nothing_left(place: Path) -> 
     assert told(done[15]) == "[]"
 
 
+@pytest.mark.nightly
 def test_doce_killed_in_mid_turn_is_caught_up_with(place: Path) -> None:
     """The panel reads on after doce is back, with no text lost or doubled."""
     done = run(

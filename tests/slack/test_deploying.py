@@ -9,6 +9,7 @@ from .house import Office
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
+@pytest.mark.nightly
 def test_versions_go_live_and_back_again(acme: Office) -> None:
     root = acme.new()
     project = acme.project(root)

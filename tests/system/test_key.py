@@ -72,7 +72,7 @@ def provider() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture(params=["process", "docker"])
+@pytest.fixture(params=[pytest.param("process", marks=pytest.mark.nightly), "docker"])
 def home(request: pytest.FixtureRequest, tmp_path: Path, cache: Path) -> Iterator[House]:
     """A doce of each runtime, with an agent of the real kind."""
     if request.param == "docker":

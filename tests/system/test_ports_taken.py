@@ -73,7 +73,14 @@ def over(event: Event) -> bool:
     return ended_prompt(event) or (event.type == "project.status" and event.payload["status"] == "error")
 
 
-@pytest.mark.parametrize(("template", "service"), [("static", "opencode"), ("static", "preview"), ("astro-starter", "preview")])
+@pytest.mark.parametrize(
+    ("template", "service"),
+    [
+        ("static", "opencode"),
+        ("static", "preview"),
+        pytest.param("astro-starter", "preview", marks=pytest.mark.nightly),
+    ],
+)
 def test_a_service_of_a_project_gets_another_port(runtime: str, tmp_path: Path, cache: Path, template: str, service: str) -> None:
     with begun(runtime, tmp_path, cache, service) as (home, go):
         project = home.doce.create("[[rehearse only: hello]] a page about harbours", template=template)["id"]
@@ -85,7 +92,7 @@ def test_a_service_of_a_project_gets_another_port(runtime: str, tmp_path: Path, 
             assert "<html" in home.page(project)
 
 
-@pytest.mark.parametrize("service", ["web of files", "release", "web of a server"])
+@pytest.mark.parametrize("service", ["web of files", "release", pytest.param("web of a server", marks=pytest.mark.nightly)])
 def test_a_deployment_gets_another_port(runtime: str, tmp_path: Path, cache: Path, service: str) -> None:
     with begun(runtime, tmp_path, cache, service) as (home, go):
         template = "static" if service == "web of files" else "node-server"

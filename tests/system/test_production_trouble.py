@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
 MIB = 1024 * 1024
 
 
-@pytest.mark.parametrize("runtime", ["process", "docker"])
+@pytest.mark.parametrize("runtime", [pytest.param("process", marks=pytest.mark.nightly), "docker"])
 def test_a_port_that_somebody_else_took_meanwhile_is_changed_and_told(
     request: pytest.FixtureRequest, cache: Path, tmp_path: Path, runtime: str
 ) -> None:
@@ -64,7 +64,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-@pytest.mark.parametrize("size", [40, 20], ids=["at the snapshot", "at the release"])
+@pytest.mark.parametrize("size", [pytest.param(40, marks=pytest.mark.nightly, id="at the snapshot"), pytest.param(20, id="at the release")])
 def test_a_disk_that_fills_in_the_middle_of_a_deploy(small: Path, cache: Path, size: int) -> None:
     """First the commit has no room, then what it made; what is live is served throughout, and the next deploy works."""
     with house(small, cache, DOCE_DRAIN_S="1") as home:

@@ -123,6 +123,7 @@ def test_an_agent_that_fills_the_disk_is_stopped_and_told(tmp_path: Path, cache:
         home.until(project, running, after=seen[-1].seq)
 
 
+@pytest.mark.nightly
 def test_sigterm_ends_open_streams_and_the_process_within_ten_seconds(tmp_path: Path, cache: Path) -> None:
     with house(tmp_path / "data", cache) as home:
         project, _ = home.create("a page about salt")
