@@ -20,6 +20,7 @@ from doce.chats.threads import Thread
 from doce.errors import DoceError
 from doce.events import log
 from doce.projects.views import ProjectView
+from doce_slack.beginnings import greeting
 from doce_slack.calls import Lost, Refused
 from doce_slack.card import state
 from doce_slack.conversation import Conversation
@@ -114,7 +115,7 @@ class Home:
                 )
             except Refused as error:
                 logger.info("Slack takes no suggestions (%s): a greeting with buttons it is", error.code)
-                text, body = self._talk.greeting()
+                text, body = greeting()
                 await workspace.attempt("chat.postMessage", channel=channel, text=text, blocks=body)
         except Lost as error:
             logger.info("nobody was greeted: %s", error.message)

@@ -13,7 +13,7 @@ import pytest
 from doce.events import log
 from doce.events import vocabulary as told
 from doce.testing.slack import hang, limited, refused, reset, server_error
-from doce_slack import calls, reporter, turn_message
+from doce_slack import calls, project_reporter, reporter, turn_message
 from doce_slack.turn_message import CONTINUED
 
 from .desk import Desk, desk
@@ -28,7 +28,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has to watch."""
     monkeypatch.setattr(turn_message, "APPEND_S", 0.05)
     monkeypatch.setattr(turn_message, "EDIT_S", 0.05)
-    monkeypatch.setattr(reporter, "CARD_S", 0.05)
+    monkeypatch.setattr(project_reporter, "CARD_S", 0.05)
     monkeypatch.setattr(reporter, "MAX_REST_S", 0.1)
     monkeypatch.setattr(reporter, "REST_S", 0.05)
     monkeypatch.setattr(calls, "REST_S", 0.01)
@@ -260,7 +260,7 @@ def test_restarts_and_trouble_at_any_moment(tmp_path: Path, seed: int) -> None:
 
 def test_the_card_of_a_project_that_is_deleted_says_so_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also a moment after the card was edited: nothing is told in the thread from then on."""
-    monkeypatch.setattr(reporter, "CARD_S", 600.0)
+    monkeypatch.setattr(project_reporter, "CARD_S", 600.0)
 
     async def scenario(made: Desk) -> None:
         await begun(made)
