@@ -15,9 +15,10 @@ from doce.actions.services import Services
 from doce.auth.users import Person
 from doce.chats.claims import Claim
 from doce.chats.threads import Thread
+from doce.db.connection import database
 from doce.errors import BadRequest, Conflict, DoceError
 from doce.projects.status import PromptState
-from doce.projects.views import PromptView
+from doce.projects.views import ProjectView, PromptView
 from doce.testing import faults
 from doce_slack import blocks, saying, showing
 from doce_slack.attachments import Taken
@@ -49,7 +50,10 @@ class Conversation:
         self, claim: Claim, asker: Asker, person: Person, thread: Thread, text: str, attached: list[Attached], *, ts: str | None,
         now: bool = False,
     ) -> bool:  # fmt: skip
-        """A prompt that shows in a thread. `ts` is the message it was asked with. False: it was asked before."""
+        """A prompt that shows in a thread. `ts` is the message it was asked with. `now`: what goes on ends for it.
+
+        False: it was asked before.
+        """
         made: list[PromptView] = []
 
         def do() -> None:
@@ -57,13 +61,27 @@ class Conversation:
             self.services.chats.threads.asked(prompt.id, thread.id, ts=ts, external_user=asker.user)
             made.append(prompt)
 
+        if now:
+            # Ending what goes on asks the agent, so the claim is open until that is done; the prompt is there and known by its message.
+            await self.do(self._in_transaction, do)
+            faults.point("slack.queued")
+            return await self.send_now(claim, person, thread.project_id, made[0].id)
         if not await self.settle(claim, "prompt", do):
             return False
-        if now:
-            await self._send_now(person, made[0])
-        elif await self.do(self._waits, made[0]) and asker.soon(NOTICE_S):
+        if await self.do(self._waits, made[0]) and asker.soon(NOTICE_S):
             await self._queued(asker, made[0], written=ts is not None)
         return True
+
+    async def send_now(self, claim: Claim, person: Person, project_id: str, prompt_id: str) -> bool:
+        """What goes on ends for a prompt that waits. False: that was done before."""
+
+        def do() -> None:
+            try:
+                self.perform(person, "prompts.sendNow", project=project_id, prompt=prompt_id)
+            except Conflict:
+                logger.info("a prompt that was to be sent at once was sent already", extra={"prompt_id": prompt_id})
+
+        return await self.settle(claim, "now", do, outside=True)
 
     def _waits(self, prompt: PromptView) -> bool:
         """Something is before it: what goes on, or what is about to."""
@@ -72,12 +90,6 @@ class Conversation:
         return prompts.get(prompt.id).state is PromptState.QUEUED and (
             prompts.active(prompt.project_id) is not None or (first is not None and first.id != prompt.id)
         )
-
-    async def _send_now(self, person: Person, prompt: PromptView) -> None:
-        try:
-            await self.do(self.perform, person, "prompts.sendNow", project=prompt.project_id, prompt=prompt.id)
-        except Conflict:
-            logger.info("a prompt that was to be sent at once was sent already", extra={"prompt_id": prompt.id})
 
     async def _queued(self, asker: Asker, prompt: PromptView, *, written: bool) -> None:
         value = f"{prompt.project_id}:{prompt.id}"
@@ -165,12 +177,22 @@ class Conversation:
                 raise BadRequest(
                     f"{parsed.action.words[0]} is asked for with a button here.", hint="It is in the menu of the project's card."
                 )
+            if parsed.action.name == "productions.deploy" and self._deployed(claim, person, getattr(parsed.input, "project", "")):
+                answer.append("It is on its way.")
+                return
             answer.append(plain(parsed.action.name, perform(parsed.action, self.services, person, parsed.input)))
 
         outside = parsed.action.method == "GET" or parsed.action.name in OUTSIDE
         if await self.settle(claim, parsed.action.name, do, outside=outside) and not quiet:
             text = f"{answer[0]} {parsed.said}".strip()
             await asker.tell(text, [blocks.section(_preformatted(text) if "\n" in text else escaped(text))])
+
+    def _deployed(self, claim: Claim, person: Person, project: str) -> bool:
+        """This deploy was asked for before doce died: its job is there, or has been done since."""
+        if not claim.attempts:
+            return False
+        found: ProjectView = self.perform(person, "projects.get", project=project)
+        return self.services.productions.asked(found.id, person.id, since=claim.at)
 
     async def act(self, claim: Claim, person: Person, name: str, /, **given: Any) -> None:
         """One action, and the end of the claim."""
@@ -191,6 +213,11 @@ class Conversation:
         """
         settled: bool = await self.do(self._settle, claim, outcome, work, outside)
         return settled
+
+    @staticmethod
+    def _in_transaction(work: Callable[[], object]) -> None:
+        with database.atomic():
+            work()
 
     def _settle(self, claim: Claim, outcome: str, work: Callable[[], object] | None, outside: bool) -> bool:
         if outside and work is not None:

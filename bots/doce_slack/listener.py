@@ -114,6 +114,10 @@ class Listener:
         self, claim: Claim, asker: Asker, person: Person, thread: Thread, text: str, event: dict[str, Any], *, now: bool = False
     ) -> None:
         """A prompt of a person in a thread."""
+        if now and (before := await self._do(self._services.chats.threads.prompt_of, thread.id, str(event["ts"]))):
+            # It was queued before doce died; whether what went on was ended for it nobody knows.
+            await self._talk.send_now(claim, person, thread.project_id, before)
+            return
         taken = await fetch(asker.workspace, event.get("files") or [])
         if await self._answers_question(claim, person, thread, text, taken):
             return

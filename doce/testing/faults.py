@@ -51,6 +51,7 @@ POINTS: dict[str, str] = {
     "slack.claimed": "something from Slack is claimed, Slack does not know, nothing is done about it",
     "slack.settle": "inside the transaction that does what was asked, nothing committed",
     "slack.settled": "what was asked is done and settled, nobody is told",
+    "slack.queued": "a prompt for which what goes on is to end is queued, nothing has ended, its claim is not settled",
     "slack.acted": "something outside was asked, the claim is not settled",
     "slack.intended": "a message is written down, not posted",
     "slack.called": "a message is posted, its time stamp is not kept",
