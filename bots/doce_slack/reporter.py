@@ -123,7 +123,7 @@ class Reporter:
             place, there=lambda: powers.has("sessions", team), missing=lambda code: powers.refused("sessions", team, code),
             monotonic=self._monotonic, status=None if self._resumed else "active",
         )  # fmt: skip
-        on = Telling(self.services, self.thread, place, self._do, self._monotonic)
+        on = Telling(self.services, self.thread, place, self._do, self._monotonic, self.wake)
         requests = RequestReporter(on)
         turns = TurnReporter(on, requests, session, powers=powers, pictures=self._pictures, read=self._read, resumed=self._resumed)
         self._parts = _Parts(on, requests, turns, CardReporter(on, requests), DeployReporter(on))

@@ -21,6 +21,8 @@ class Telling:
     place: Place
     do: Do
     monotonic: Callable[[], float]
+    #: What is open has changed elsewhere: look again.
+    wake: Callable[[], None]
     #: First event of everything that is not told to its end: the cursor stays before it.
     open: dict[str, int] = field(default_factory=dict)
     #: Turns that are not told to their end, by prompt.

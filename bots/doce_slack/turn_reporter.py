@@ -212,8 +212,16 @@ class TurnReporter:
             project = await self._on.do(self._on.services.projects.get, self._on.thread.project_id)
         except NotFound:
             return
-        if project.preview_port and project.preview_url:
-            self._pictures.after(self._on.place, prompt_id, project.preview_port, project.name)
+        if not (project.preview_port and project.preview_url):
+            return
+        owed = f"picture:{prompt_id}"
+
+        def done() -> None:
+            self._on.open.pop(owed, None)
+            self._on.wake()
+
+        if self._pictures.after(self._on.place, prompt_id, project.preview_port, project.name, done):
+            self._on.open[owed] = self._on.open[f"turn:{prompt_id}"]
 
 
 def _notice(who: str, turn: Turn, words: str) -> Block:

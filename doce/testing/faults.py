@@ -59,6 +59,8 @@ POINTS: dict[str, str] = {
     "slack.appended": "a stream has more text, nothing else has happened",
     "slack.ended": "a turn's message says its last, no row says so",
     "slack.closed": "a turn's message is closed, what follows it is not sent",
+    "slack.uploading": "a file is written down, Slack does not have it",
+    "slack.uploaded": "a file is in a thread, no row says so",
     "slack.rolling": "a stream has ended in time, its next part is not written down",
     "slack.rolled": "the next part of a stream is written down, nothing is posted",
 }

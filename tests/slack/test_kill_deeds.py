@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from doce.clock import SystemClock
 from doce.db.connection import database, open_database
-from doce.db.models import Job, Project, Prompt
+from doce.db.models import ChatThread, Job, Project, Prompt
+from doce.events import log
 from doce.projects.history import History
 from doce.projects.layout import Layout
 from doce.projects.prompts import PromptStore
@@ -17,7 +19,8 @@ from doce.queue.types import JobState, JobType
 from doce.settings import load, machine_path
 
 from .house import Office, office
-from .test_kill import patiently
+from .test_kill import Agent, patiently
+from .test_pictures import fake, site
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -25,7 +28,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 @pytest.fixture(scope="module")
 def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     folder = tmp_path_factory.mktemp("deeds") / "data"
-    with office(folder, load().cache, linked=("ada",), DOCE_WORKERS="0") as made:
+    # A Chromium that says when it begins and waits until it may.
+    fake(folder.parent / "bin", f"cd {folder.parent}; touch reached; while [ ! -e go ]; do sleep 0.02; done; echo picture > $SHOT")
+    path = f"{folder.parent}/bin:{machine_path()}"
+    with office(folder, load().cache, linked=("ada",), DOCE_WORKERS="0", DOCE_SLACK_PREVIEW_IMAGES="true", PATH=path) as made:
         open_database(folder / "db.sqlite")
         try:
             yield made
@@ -104,3 +110,34 @@ def test_a_deploy_is_asked_for_once(acme: Office, over: bool) -> None:
     assert Job.select().where(Job.project_id == project, Job.type == JobType.PRODUCTION_BUILD).count() == 1
     told = acme.look(lambda: acme.town.ephemeral("ada"))[seen:]
     assert not [one for one in told if "deployed already" in one.shown]
+
+
+@pytest.mark.parametrize("fault", ["", "slack.uploading", "slack.uploaded"])
+def test_a_picture_is_owed_until_it_is_in_the_thread(acme: Office, fault: str, tmp_path: Path) -> None:
+    def pictures() -> list[str]:
+        return [name for one in acme.town.thread("#sites", root) for name in one.files]
+
+    reached, go = acme.home.folder.parent / "reached", acme.home.folder.parent / "go"
+    for file in (reached, go):
+        file.unlink(missing_ok=True)
+    root, project = begun(acme)
+    (tmp_path / "index.html").write_text("clay")
+    with site(tmp_path) as port:
+        Project.update(status=ProjectStatus.RUNNING.value, preview_port=port).where(Project.id == project).execute()
+        if fault:
+            go.touch()
+            killed_at(acme, fault)
+        agent = Agent(project, prompts(project)[0])
+        agent.say("Done.")
+        agent.completed()
+        if fault:
+            died(acme)
+        else:
+            patiently(reached.exists)
+            acme.home.kill()
+            go.touch()
+        again(acme)
+        acme.until(pictures, 30)
+        patiently(lambda: ChatThread.get(ChatThread.project_id == project).cursor >= log.last_seq(project))
+    acme.run(acme.town.settled())
+    assert len(acme.look(pictures)) == 1
