@@ -134,10 +134,16 @@ def test_a_picture_is_owed_until_it_is_in_the_thread(acme: Office, fault: str, t
             died(acme)
         else:
             patiently(reached.exists)
+            # The next turn is told: all that was to be told of this one has been.
+            acme.say("and this", root)
+            agent = Agent(project, patiently(lambda: prompts(project)[1]))
+            agent.say("Going on.")
+            acme.shows(root, "Going on.")
             acme.home.kill()
             go.touch()
         again(acme)
         acme.until(pictures, 30)
+        agent.completed()
         patiently(lambda: ChatThread.get(ChatThread.project_id == project).cursor >= log.last_seq(project))
     acme.run(acme.town.settled())
     assert len(acme.look(pictures)) == 1
