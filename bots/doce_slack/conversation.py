@@ -15,7 +15,6 @@ from doce.actions.services import Services
 from doce.auth.users import Person
 from doce.chats.claims import Claim
 from doce.chats.threads import Thread
-from doce.db.connection import database
 from doce.errors import BadRequest, Conflict, DoceError
 from doce.projects.status import PromptState
 from doce.projects.views import ProjectView, PromptView
@@ -63,7 +62,8 @@ class Conversation:
 
         if now:
             # Ending what goes on asks the agent, so the claim is open until that is done; the prompt is there and known by its message.
-            await self.do(self._in_transaction, do)
+            if not await self.do(self._go_on, claim, do):
+                return False
             faults.point("slack.queued")
             return await self.send_now(claim, person, thread.project_id, made[0].id)
         if not await self.settle(claim, "prompt", do):
@@ -214,10 +214,12 @@ class Conversation:
         settled: bool = await self.do(self._settle, claim, outcome, work, outside)
         return settled
 
-    @staticmethod
-    def _in_transaction(work: Callable[[], object]) -> None:
-        with database.atomic():
-            work()
+    def _go_on(self, claim: Claim, work: Callable[[], object]) -> bool:
+        """`work` in one transaction; the claim stays open for what follows. False when it was settled before."""
+        with self.services.chats.claims.going_on(claim) as mine:
+            if mine:
+                work()
+        return mine
 
     def _settle(self, claim: Claim, outcome: str, work: Callable[[], object] | None, outside: bool) -> bool:
         if outside and work is not None:
