@@ -11,7 +11,7 @@ from doce.actions.registry import ACTIONS, perform
 from doce.chats.claims import Claim
 from doce.chats.threads import Thread
 from doce.errors import DoceError
-from doce_slack import heard, saying
+from doce_slack import context, heard, saying
 from doce_slack.calls import Lost
 from doce_slack.conversation import Conversation
 from doce_slack.listener import Listener
@@ -58,7 +58,7 @@ class Changes:
         asker = Asker(workspace, claim.channel, user, root)
         try:
             person, _ = await self._people.acting(claim.team, user, claim.channel)
-            spoken = None if text is None else await self._respoken(asker, thread, message, text)
+            spoken = None if text is None else await self._respoken(asker, thread, prompt_id, message, text)
 
             def do() -> None:
                 if spoken is None:
@@ -77,13 +77,14 @@ class Changes:
                 await asker.error(error)
         return True
 
-    async def _respoken(self, asker: Asker, thread: Thread, message: dict[str, Any], text: str) -> str | None:
+    async def _respoken(self, asker: Asker, thread: Thread, prompt_id: str, message: dict[str, Any], text: str) -> str | None:
         """The prompt of a message that says something else now; None when it is not for doce any more."""
         spoken = heard.spoken(text, bot_user=asker.workspace.bot_user, names=await self._people.names(asker.workspace, text))
-        if message.get("thread_ts") in (None, message.get("ts")):
-            # It began the thread: its first word may have been a command's.
+        quoted = context.of((await self._do(self._services.prompts.get, prompt_id)).text)
+        if quoted or message.get("thread_ts") in (None, message.get("ts")):
+            # It began the thread, here or in somebody else's: its first word may have been a command's.
             first, rest = words.first_word(spoken)
-            return rest if first.lower() in ("new", "create") and rest else spoken
+            return f"{rest if first.lower() in ('new', 'create') and rest else spoken}{quoted}"
         said = saying.understood(spoken)
         if said.word == "aside":
             return None
