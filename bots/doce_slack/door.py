@@ -30,6 +30,7 @@ from doce_slack.intake import Intake
 from doce_slack.listener import Listener
 from doce_slack.manifest import EVENTS_PATH
 from doce_slack.modals import Modals
+from doce_slack.models import Models
 from doce_slack.openers import Openers
 from doce_slack.pace import Pace
 from doce_slack.people import People
@@ -73,9 +74,11 @@ class SlackDoor:
         self.conversation = Conversation(services, self.workspaces, self.people, self.teller, do)
         self._listener = Listener(self.conversation)
         self._changes = Changes(self.conversation, self._listener)
-        self.modals = Modals(self.conversation)
+        self.models = Models(services, do)
+        self.modals = Modals(self.conversation, self.models)
         self.submissions = Submissions(self.conversation, self.modals)
-        self.home, self._reactions, self._unfurls = Home(self.conversation), Reactions(self.conversation), Unfurls(self.conversation)
+        self.home = Home(self.conversation, self.models)
+        self._reactions, self._unfurls = Reactions(self.conversation), Unfurls(self.conversation)
         self._commands = Commands(self.conversation, self.modals)
         self._clicks = Clicks(self.conversation, self._commands, self.home)
         self.intake = Intake(services.chats.claims, do, self._handle, self._check, gave_up=self._gave_up)
