@@ -9,6 +9,7 @@ from doce.events.log import Event
 from doce.projects.status import ProjectStatus
 from doce_slack import build_logs
 from doce_slack.blocks import Block
+from doce_slack.calls import Lost
 from doce_slack.card import card, gone
 from doce_slack.deploys import UNDER_WAY, Deploy
 from doce_slack.request_reporter import RequestReporter
@@ -16,6 +17,8 @@ from doce_slack.telling import Telling
 
 #: Between two edits of the card and of a deploy's message, seconds.
 CARD_S, DEPLOY_S = 2.0, 1.5
+#: The card is not edited while it would wait longer than this and a turn goes on in the thread, seconds.
+PATIENCE_S = 1.0
 
 
 class CardReporter:
@@ -30,11 +33,19 @@ class CardReporter:
     @property
     def now(self) -> bool:
         """It is due, and may be told."""
-        return self.due and (self.deleted or self._on.monotonic() >= self._at + CARD_S)
+        return self.due and (self.deleted or (self._on.monotonic() >= self._at + CARD_S and not self._behind_turns))
+
+    @property
+    def _behind_turns(self) -> bool:
+        """Turns go on here, and edits have to wait: theirs come first, they say more."""
+        place = self._on.place
+        return bool(self._on.shown) and place.workspace.calls.pace.soon(place.thread.team, "chat.update") > PATIENCE_S
 
     def pauses(self) -> list[float]:
         """Seconds until it may be told, if it is due."""
-        return [max(0.05, self._at + CARD_S - self._on.monotonic())] if self.due else []
+        if not self.due:
+            return []
+        return [max(PATIENCE_S if self._behind_turns else 0.05, self._at + CARD_S - self._on.monotonic())]
 
     async def tell(self) -> None:
         """Post it, or edit it when it shows something else now. Raises Refused, Lost."""
@@ -47,11 +58,15 @@ class CardReporter:
         if self._card == (text, body):
             return
         message = self._on.place.last(CARD)
-        if message is None or message.ts is None:
-            await self._on.place.post(CARD, text, body)
-        elif message.state != "closed" and not await self._on.place.update(message, text, body):
-            # Somebody removed it: the thread goes on without.
-            await self._on.place.closed(message)
+        try:
+            if message is None or message.ts is None:
+                await self._on.place.post(CARD, text, body)
+            elif message.state != "closed" and not await self._on.place.update(message, text, body):
+                # Somebody removed it: the thread goes on without.
+                await self._on.place.closed(message)
+        except Lost:
+            self.due = True
+            raise
         self._card, self._at = (text, body), self._on.monotonic()
 
     def _shown(self) -> tuple[str, list[Block]]:

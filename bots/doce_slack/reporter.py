@@ -19,6 +19,7 @@ from doce.events import vocabulary as said
 from doce.events.log import Event
 from doce.logger import log_context
 from doce_slack.calls import Lost, Refused
+from doce_slack.pace import Sleep
 from doce_slack.pictures import Pictures
 from doce_slack.posting import Place
 from doce_slack.powers import Powers
@@ -60,10 +61,11 @@ class Reporter:
 
     def __init__(
         self, services: Services, workspaces: Workspaces, thread: Thread, do: Do, *, powers: Powers,
-        pictures: Pictures, monotonic: Callable[[], float] = time.monotonic,
+        pictures: Pictures, monotonic: Callable[[], float] = time.monotonic, sleep: Sleep = asyncio.sleep,
     ) -> None:  # fmt: skip
+        """`sleep` rests after what went wrong."""
         self.services, self.workspaces, self.thread, self._do = services, workspaces, thread, do
-        self._powers, self._pictures, self._monotonic = powers, pictures, monotonic
+        self._powers, self._pictures, self._monotonic, self._sleep = powers, pictures, monotonic, sleep
         #: Why it ended although there may be more to tell: Slack's word.
         self.put_aside: str | None = None
         self._woken = asyncio.Event()
@@ -110,7 +112,7 @@ class Reporter:
                     logger.exception("a thread could not be told", extra={"thread_id": self.thread.id})
                     rest = min(MAX_REST_S, max(REST_S, 2 * rest))
                 if rest:
-                    await asyncio.sleep(rest)
+                    await self._sleep(rest)
 
     async def _enter(self) -> bool:
         workspace = await self.workspaces.of(self.thread.team)
