@@ -146,17 +146,28 @@ class TurnReporter:
         """Send what is new of a turn, with what its message says beside the log."""
         turn, session = shown.turn, self._session
         if turn.over:
-            shown.preview = turn.preview_url or await self._on.do(self._preview)
-            shown.stopped_by = await self._on.do(self._stopper, turn.prompt_id) if turn.state == "stopped" else None
+            await self._look(shown)
         elif self._requests.wait_in(turn.prompt_id):
             await session.is_("suspended")
         else:
             await session.is_("processing", title=line(turn.prompt, 200), initiator=self._on.asker(turn.prompt_id))
-        await shown.flush(self._read)
+
+        async def read() -> None:
+            await self._read()
+            await self._look(shown)
+
+        await shown.flush(read)
         if shown.over and shown.streaming:
             session.ended()
         elif shown.over:
             await session.is_("active")
+
+    async def _look(self, shown: TurnMessage) -> None:
+        """What the end of a turn shows that is not in the log."""
+        turn = shown.turn
+        if turn.over:
+            shown.content.preview = turn.preview_url or await self._on.do(self._preview)
+            shown.content.stopped_by = await self._on.do(self._stopper, turn.prompt_id) if turn.state == "stopped" else None
 
     def _preview(self) -> str | None:
         try:
@@ -193,7 +204,7 @@ class TurnReporter:
         turn = shown.turn
         self._requests.end(prompt_id)
         await self._react(shown)
-        if shown.left_out:
+        if shown.content.left_out:
             await upload_text(self._on.place, f"answer:{prompt_id}", "answer.md", turns.text(turn), "The whole answer")
         if turn.state == "completed":
             await self._picture(prompt_id)

@@ -14,9 +14,9 @@ from doce.events import log
 from doce.events import vocabulary as told
 from doce.testing.slack import hang, limited, refused, reset, server_error
 from doce_slack import calls, project_reporter, reporter, turn_message
-from doce_slack.turn_message import CONTINUED
+from doce_slack.turn_content import CONTINUED
 
-from .desk import Desk, desk
+from .desk import Clock, Desk, desk
 from .house import said
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
@@ -152,6 +152,73 @@ def test_slack_is_away_for_a_while(tmp_path: Path) -> None:
         await ended(made)
 
     play(tmp_path, scenario)
+
+
+def test_a_card_whose_edit_was_lost_is_edited_when_slack_is_back(tmp_path: Path) -> None:
+    """Although nothing else happens."""
+
+    async def scenario(made: Desk) -> None:
+        await begun(made)
+        await ended(made)
+        await made.told()
+        made.slack.faults.add("chat.update", server_error(503), times=5)
+        made.services.projects.rename(made.project.id, "Fornada")
+        await made.until(lambda: "Fornada" in made.seen()[0].shown)
+
+    play(tmp_path, scenario)
+
+
+class Rested(Clock):
+    """A clock on which resting takes no time: it is moved on by it. `at` a time something happens."""
+
+    def __init__(self) -> None:
+        self._rested = 0.0
+        self._at, self._then = float("inf"), list[Callable[[], None]]()
+
+    def at(self, seconds: float, then: Callable[[], None]) -> None:
+        self._at, self._then = self.monotonic() + seconds, [then]
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._rested
+
+    async def sleep(self, seconds: float) -> None:
+        self._rested += seconds
+        if self.monotonic() >= self._at and self._then:
+            self._then.pop()()
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("streams", [True, False])
+def test_slack_is_away_for_a_whole_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streams: bool) -> None:
+    """Nothing is lost or doubled, the card too is right in the end, and Slack is not asked all the time meanwhile."""
+    for place, name, seconds in ((reporter, "REST_S", 1.0), (reporter, "MAX_REST_S", 60.0), (calls, "REST_S", 1.0)):
+        monkeypatch.setattr(place, name, seconds)
+    clock = Rested()
+
+    async def scenario(made: Desk) -> None:
+        made.slack.streams = streams
+        await begun(made)
+        back, asked = asyncio.Event(), made.slack.calls
+        for method in (*CALLS, "conversations.replies", "agents.sessions.setStatus", "reactions.add", "auth.test"):
+            made.slack.faults.add(method, server_error(503), times=10_000)
+        before = len(asked)
+
+        def again() -> None:
+            made.slack.faults.clear()
+            back.set()
+
+        clock.at(60, again)
+        made.services.projects.rename(made.project.id, "Fornada")
+        made.say(" It is a bakery.")
+        await asyncio.wait_for(back.wait(), 20)
+        assert 3 <= len(asked) - before <= 40
+        made.say(" With bread.")
+        await ended(made)
+        await made.told()
+        assert "Fornada" in made.seen()[0].shown
+        assert len([one for one in made.seen()[1:] if said(one)]) == 1
+
+    play(tmp_path, scenario, clock=clock)
 
 
 def test_what_slack_does_not_take_is_said_in_plain_text(tmp_path: Path) -> None:
