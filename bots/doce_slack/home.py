@@ -173,7 +173,8 @@ class Home:
                         logger.exception("App Home could not be brought up to date")
             waits = [max(0.05, home.at + REST_S - now) for home in self._homes.values() if home.due]
             try:
-                await asyncio.wait_for(self._rung.wait(), min(waits, default=None))
+                async with asyncio.timeout(min(waits, default=None)):
+                    await self._rung.wait()
             except TimeoutError:
                 continue
 

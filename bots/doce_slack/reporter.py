@@ -157,7 +157,9 @@ class Reporter:
         """For news, or until something that waits may be sent. True: nothing came for long, and nothing is open."""
         pauses = parts.turns.pauses() + parts.card.pauses() + parts.deploys.pauses()
         try:
-            await asyncio.wait_for(self._woken.wait(), min(pauses, default=IDLE_S))
+            # Not wait_for: news in the moment of a cancellation would swallow that.
+            async with asyncio.timeout(min(pauses, default=IDLE_S)):
+                await self._woken.wait()
         except TimeoutError:
             return not pauses and not parts.on.open and not self._woken.is_set()
         return False

@@ -6,7 +6,6 @@ A stream lives for five minutes: before that it ends, and the message goes on in
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from doce_slack.calls import Lost, Refused
 from doce_slack.pace import POST
 from doce_slack.posting import UNFIT, Place
 from doce_slack.turn_content import BEGUN, TEXT, Chunk, Chunks, Content
+from doce_slack.turnstile import Admission, Turnstile
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +37,6 @@ NEXT_S = 15.0
 BEHIND_S = 3.0
 #: "Now", of Slack's turns for the beginning and the end of a stream, seconds. An end that waits longer is told before it.
 NOW_S = 1.0
-#: While Slack is waited for it is looked so often whether the turn has ended: then it goes first, seconds.
-LOOK_S = 1.0
 #: Streams that Slack has ended, whatever the reason: the message can still be edited.
 ENDED = ("message_not_in_streaming_state", "streaming_state_conflict", "stopped_by_user", "message_not_found")
 
@@ -53,6 +51,7 @@ class TurnMessage:
         """`asker` is the chat user who asked; `no_streams` is told Slack's word when it takes none."""
         self.place, self.turn = place, turn
         self._asker = asker
+        self._turnstile = Turnstile(place, lambda: turn.over)
         self.content = Content(turn, place.thread.project_id, verbosity, self._covered)
         self._streams, self._no_streams, self._monotonic, self._roll_s = streams, no_streams, monotonic, roll_s
         self.about = f"turn:{turn.prompt_id}"
@@ -123,13 +122,18 @@ class TurnMessage:
 
     async def _begin(self, read: Callable[[], Any]) -> None:
         streams = self._takes_stream()
-        self._message = await self.place.intend(self.about, 0, "stream" if streams else "post")
-        self._untried = True
-        await self._start(read) if streams else await self._post(read)
+        # In line at once: of many that begin at the same time each sees those before it.
+        admission = self._turnstile.ask("chat.startStream" if streams else POST)
+        try:
+            self._message = await self.place.intend(self.about, 0, "stream" if streams else "post")
+            self._untried = True
+            await self._start(read, admission) if streams else await self._post(read, admission)
+        finally:
+            admission.cancel()
 
     def _takes_stream(self, patience: float = PATIENCE_S) -> bool:
-        patience = max(patience, self._soon(POST))
-        return self._streams() and self.place.root is not None and self._soon("chat.startStream") <= patience
+        patience = max(patience, self._turnstile.soon(POST))
+        return self._streams() and self.place.root is not None and self._turnstile.soon("chat.startStream") <= patience
 
     async def _go_on(self, read: Callable[[], Any]) -> None:
         """With a message that is written down and not known to be posted: looked for, unless this process has not tried yet."""
@@ -146,9 +150,9 @@ class TurnMessage:
         else:
             await self._post(read)
 
-    async def _start(self, read: Callable[[], Any]) -> None:
+    async def _start(self, read: Callable[[], Any], admission: Admission | None = None) -> None:
         """Begin a stream with what there is."""
-        await self._paced("chat.startStream", read)
+        await self._turnstile.wait("chat.startStream", read, admission)
         assert self._message
         chunks, text, tasks = self._news()
         if not chunks:
@@ -172,12 +176,12 @@ class TurnMessage:
         if self.turn.over:
             await self._append(read)
 
-    async def _post(self, read: Callable[[], Any]) -> None:
+    async def _post(self, read: Callable[[], Any], admission: Admission | None = None) -> None:
         """Post what there is, to be edited from then on."""
         assert self._message
         if self._message.mode != "post":
             self._message = await self.place.rewritten(self._message, "post")
-        await self._paced(POST, read)
+        await self._turnstile.wait(POST, read, admission)
         self._untried = False
         over, full, (text, body) = self.turn.over, self.content.full, self.content.shown()
         self._message = await self.place.put(self._message, text, body, urgent=over, paced=True)
@@ -191,9 +195,9 @@ class TurnMessage:
         news = bool(self._news()[0])
         if not self.turn.over and not news:
             return
-        ends = self.turn.over and (self._said_all or self._soon("chat.stopStream") <= NOW_S)
+        ends = self.turn.over and (self._said_all or self._turnstile.soon("chat.stopStream") <= NOW_S)
         method = "chat.stopStream" if ends else "chat.appendStream"
-        await self._paced(method, read)
+        await self._turnstile.wait(method, read)
         chunks, text, tasks = self._news()
         if self._rewrites():
             logger.info("a turn's text is not how it began any more: its message is written anew", extra={"about": self.about})
@@ -223,7 +227,7 @@ class TurnMessage:
 
     async def _roll(self, read: Callable[[], Any]) -> None:
         """End this stream in time, and go on in another as soon as there is more."""
-        await self._paced("chat.stopStream", read)
+        await self._turnstile.wait("chat.stopStream", read)
         assert self._message
         if self._rewrites():
             await self._rewrite(read)
@@ -271,7 +275,7 @@ class TurnMessage:
             return
         if self._body is not None and self._body == self.content.shown() and not self.turn.over:
             return
-        await self._paced("chat.update", read)
+        await self._turnstile.wait("chat.update", read)
         if not self.turn.over and self._falls_behind():
             await self._move(read)
             return
@@ -290,8 +294,8 @@ class TurnMessage:
         if not self._streams() or self.place.root is None or self._fixed or self._rewrites():
             return False
         fits = 0 < len(self._text) - self._covered() <= TEXT
-        soon = self._soon("chat.startStream") <= NOW_S
-        return fits and soon and self._soon("chat.update") > self._soon("chat.appendStream") + BEHIND_S
+        soon = self._turnstile.soon("chat.startStream") <= NOW_S
+        return fits and soon and self._turnstile.soon("chat.update") > self._turnstile.soon("chat.appendStream") + BEHIND_S
 
     async def _move(self, read: Callable[[], Any]) -> None:
         """Leave this part as it is, and go on as a stream with what is new; Slack's turn for an edit has been waited for."""
@@ -327,24 +331,6 @@ class TurnMessage:
     def _covered(self) -> int:
         """So many characters of the text are in earlier parts."""
         return self._message.covered if self._message else 0
-
-    async def _paced(self, method: str, read: Callable[[], Any]) -> None:
-        """Wait for Slack's limits first, then look: what is sent is the latest. A turn that ends meanwhile goes before others."""
-        pace, where = self.place.workspace.calls.pace, (self.place.thread.team, method, self.place.channel)
-        turn = pace.ask(*where, urgent=self.turn.over)
-        try:
-            while not (await asyncio.wait({turn}, timeout=LOOK_S))[0]:
-                before = self.turn.over
-                await read()
-                if self.turn.over and not before:
-                    pace.hurry(*where, turn)
-        finally:
-            turn.cancel()
-        await read()
-
-    def _soon(self, method: str) -> float:
-        """Seconds until Slack would take a call of `method`."""
-        return self.place.workspace.calls.pace.soon(self.place.thread.team, method, self.place.channel)
 
     async def _call(self, method: str, **arguments: Any) -> dict[str, Any]:
         return await self.place.workspace.call(method, paced=True, channel=self.place.channel, **arguments)

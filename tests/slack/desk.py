@@ -97,7 +97,9 @@ class Desk:
             do=do,
         )
         await workspaces.open()
-        teller = Teller(self.services, workspaces, do, pictures=Pictures(self.services, do), monotonic=clock.monotonic, sleep=clock.sleep)
+        teller = self.teller = Teller(
+            self.services, workspaces, do, pictures=Pictures(self.services, do), monotonic=clock.monotonic, sleep=clock.sleep
+        )
         task = asyncio.create_task(teller.run())
 
         async def stop() -> None:

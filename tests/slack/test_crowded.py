@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from doce_slack import turn_message
+from doce_slack import turn_message, turnstile
 from doce_slack.turn_content import CONTINUED
 
 from .desk import Desk, desk
@@ -21,8 +21,9 @@ Scenario = Callable[[Desk], Coroutine[Any, Any, None]]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("APPEND_S", "EDIT_S", "LOOK_S"):
-        monkeypatch.setattr(turn_message, name, 0.05)
+    monkeypatch.setattr(turn_message, "APPEND_S", 0.05)
+    monkeypatch.setattr(turn_message, "EDIT_S", 0.05)
+    monkeypatch.setattr(turnstile, "LOOK_S", 0.05)
 
 
 def play(folder: Path, scenario: Scenario) -> None:

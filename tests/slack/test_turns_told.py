@@ -398,6 +398,18 @@ def test_turns_are_told_in_the_order_in_which_they_began(tmp_path: Path) -> None
     play(tmp_path, scenario)
 
 
+def test_a_thread_that_has_news_while_doce_stops_keeps_it_from_nothing(tmp_path: Path) -> None:
+    async def scenario(made: Desk) -> None:
+        await begun(made)
+        await ended(made)
+        await made.told()
+        for reporter_, _ in made.teller._running.values():
+            reporter_.wake()
+        await asyncio.wait_for(made.stop(), 5)
+
+    play(tmp_path, scenario)
+
+
 def test_turns_that_begin_and_end_while_slack_is_waited_for_are_told_in_their_order(tmp_path: Path) -> None:
     async def scenario(made: Desk) -> None:
         await begun(made)
