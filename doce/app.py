@@ -228,7 +228,8 @@ def serve(settings: Settings) -> int:
     logs.configure(settings.log_level)
     with only_one(settings):
         sock = listen(settings.bind, settings.port)
-        parts = build(settings)
+        # Whatever shows an address of doce's shows the port that was really taken.
+        parts = build(settings.model_copy(update={"port": sock.getsockname()[1]}))
         parts.services.incoming.sweep(parts.waiting())
         parts.gateway.recover()
         runner = asyncio.Runner(loop_factory=_loop_factory())
@@ -274,7 +275,7 @@ async def _serve(parts: Parts, listener: Listener, slack: SlackDoor | None) -> N
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with _running(parts, slack):
-        url = addresses.doce_url(parts.settings, listener.port)
+        url = addresses.doce_url(parts.settings)
         serving = listener.begin()
         await asyncio.to_thread(first_setup.update_url, parts.settings, url)
         logger.info("doce %s listens", __version__, extra={"url": url, "pid": os.getpid()})

@@ -30,7 +30,7 @@ from doce.events import log
 from doce.events import vocabulary as told
 from doce.settings import load
 from doce.testing.slack import Message
-from tests.slack.house import FREE, Office, office
+from tests.slack.house import FREE, Office, is_turn, office
 
 ACK_P99_MS, FIRST_MS = 500, 1500
 POSTS, KILLS, THREADS = 10_000, 20, 20
@@ -51,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=KILLS)
     parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--seconds", type=int, default=60, help="how long each number of threads is busy")
+    parser.add_argument("--busy", type=int, nargs="*", default=BUSY, help="so many threads at once")
     parser.add_argument("--only", choices=["acks", "once", "told"], help="one of the three")
     options = parser.parse_args(argv)
     good = []
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.only in (None, "once"):
         good.append(once(options.posts, options.kills, options.threads))
     if options.only in (None, "told"):
-        good += [interval(count, options.seconds) for count in BUSY]
+        good += [interval(count, options.seconds) for count in options.busy]
     return 0 if all(good) else 1
 
 
@@ -186,7 +187,8 @@ class Speaker:
 
 
 def interval(count: int, seconds: int) -> bool:
-    """Agents in so many threads at once: how soon the first words are seen, how often more, and whether Slack had to refuse."""
+    """Agents in so many threads at once: how soon the first words are seen, how often more, how even that is among the threads, how
+    soon all of them end, and whether Slack had to refuse."""
     with acme(rate=1.0) as made:
         projects = threads(made, count)
         threading.Event().wait(15)
@@ -202,17 +204,24 @@ def interval(count: int, seconds: int) -> bool:
             threading.Event().wait(max(0.0, began + (number + 1) / WORDS - time.monotonic()))
         for one in speakers.values():
             one.end()
+        ended = time.time()
         last = f"word{seconds * WORDS - 1}"
         made.until(lambda: all(any(last in seen.shown for seen in made.town.thread("#sites", root)) for root in projects), 180)
-        gaps, first = [], []
+        read = time.time() - ended
+        made.until(lambda: all(any(is_turn(seen) for seen in made.town.thread("#sites", root)) for root in projects), 180)
+        closed = time.time() - ended
+        first, gaps = [], {}
         for root, speaker in speakers.items():
             times = carried(made, root)
             first.append(1000 * (times[0] - speaker.first_at))
-            gaps += [later - earlier for earlier, later in itertools.pairwise(times)]
+            gaps[root] = [later - earlier for earlier, later in itertools.pairwise(times)]
         exceeded = sum(made.look(lambda: made.town.exceeded).values())
-    soon = statistics.median(first)
-    said = f"{count} busy: first words after {soon:.0f} ms (worst {max(first):.0f}), an update every {statistics.median(gaps):.1f} s"
-    print(f"{said} (longest {max(gaps):.1f}), {exceeded} times more than Slack allows", flush=True)
+    soon, every = statistics.median(first), list(itertools.chain(*gaps.values()))
+    means = sorted(statistics.mean(one) for one in gaps.values() if one)
+    said = f"{count} busy: first words after {soon:.0f} ms (worst {max(first):.0f}), an update every {statistics.median(every):.1f} s"
+    print(f"{said} (longest {max(every):.1f}), {exceeded} times more than Slack allows", flush=True)
+    shares = f"mean interval of the luckiest thread {means[0]:.1f} s, median {statistics.median(means):.1f}, unluckiest {means[-1]:.1f}"
+    print(f"{shares}; at the end the last words of all after {read:.1f} s, the last buttons after {closed:.1f} s", flush=True)
     good = not exceeded and (count > 1 or soon <= FIRST_MS)
     target = f"first words {FIRST_MS} ms, " if count == 1 else ""
     print(f"target {target}0 times: {'reached' if good else 'MISSED'}", flush=True)

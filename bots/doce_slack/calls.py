@@ -11,7 +11,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from doce.errors import Unavailable
-from doce_slack.pace import Pace
+from doce_slack.pace import Pace, Sleep
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +49,9 @@ class Lost(Unavailable):
 class Calls:
     """One for all workspaces."""
 
-    def __init__(self, pace: Pace) -> None:
-        self.pace = pace
+    def __init__(self, pace: Pace, *, sleep: Sleep = asyncio.sleep) -> None:
+        """`sleep` rests between two tries."""
+        self.pace, self._sleep = pace, sleep
 
     async def __call__(
         self, client: AsyncWebClient, team: str, method: str, *, urgent: bool = False, paced: bool = False, **arguments: Any
@@ -83,7 +84,7 @@ class Calls:
             lost += 1
             if method not in REPEATABLE or lost >= TRIES:
                 raise Lost(f"Slack did not answer {method} ({cause}).", hint="doce goes on when Slack is back; nothing is lost.")
-            await asyncio.sleep(REST_S * 2 ** (lost - 1))
+            await self._sleep(REST_S * 2 ** (lost - 1))
 
 
 async def _ask(client: AsyncWebClient, method: str, arguments: dict[str, Any]) -> dict[str, Any]:

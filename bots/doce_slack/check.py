@@ -22,7 +22,7 @@ from doce.auth.identities import Linked
 from doce.chats.installations import Installation
 from doce.settings import Settings
 from doce_slack import configured
-from doce_slack.manifest import EVENTS_PATH, REDIRECT_PATH, scopes
+from doce_slack.manifest import AGENT, EVENTS_PATH, REDIRECT_PATH, scopes
 
 TIMEOUT_S = 10
 ANEW = "Paste `doce slack manifest` into the app's settings (App Manifest), save, and install the app again"
@@ -93,7 +93,9 @@ class _Asked:
         yield Found(name, "right", f"{answer.get('user')} in {answer.get('team')} ({answer.get('team_id')})")
         granted = {one.strip() for one in str(_header(answer.headers, "x-oauth-scopes")).split(",") if one.strip()}
         missing = sorted(set(scopes(self._settings)) - granted) if granted else []
-        if missing:
+        if missing == [AGENT]:
+            yield Found("scopes", "right", f"all that doce needs; without {AGENT} Slack's own places for agents stay unused")
+        elif missing:
             yield Found("scopes", "wrong", f"The token of {answer.get('team')} lacks {', '.join(missing)}.", f"{ANEW}.")
         elif granted:
             yield Found("scopes", "right", f"all {len(scopes(self._settings))} that doce needs")

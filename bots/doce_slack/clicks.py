@@ -131,7 +131,7 @@ class Clicks:
 
     async def _continue(self, claim: Claim, asker: Asker, person: Person, value: str) -> None:
         await may_post(asker)
-        await self._talk.continue_here(claim, asker, person, value)
+        await self._talk.begin.silently(claim, asker, person, value)
 
     async def _page(self, claim: Claim, asker: Asker, person: Person, value: str) -> None:
         which, _, before = value.partition(":")

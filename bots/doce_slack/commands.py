@@ -77,11 +77,11 @@ class Commands:
         name = parsed.action.name
         if name == "projects.create":
             await may_post(asker)
-            await self._talk.create(claim, asker, person, parsed.input, root=None, ts=None)
+            await self._talk.begin.project(claim, asker, person, parsed.input, root=None, ts=None)
         elif name == "prompts.add":
             await may_post(asker)
             assert isinstance(parsed.input, Chat)
-            await self._talk.chat(claim, asker, person, parsed.input.project, parsed.input.text, [], root=None, ts=None)
+            await self._talk.begin.chat(claim, asker, person, parsed.input.project, parsed.input.text, [], root=None, ts=None)
         else:
             await self._talk.simple(claim, asker, person, parsed)
 

@@ -18,6 +18,7 @@ from doce.chats.claims import Claim
 from doce.errors import DoceError, Unavailable
 from doce_slack import configured
 from doce_slack.calls import Calls, Refused
+from doce_slack.changes import Changes
 from doce_slack.clicks import Clicks
 from doce_slack.commands import Commands
 from doce_slack.connection import connected
@@ -26,8 +27,10 @@ from doce_slack.heard import REMOVED
 from doce_slack.home import Home
 from doce_slack.install import Installing, Page
 from doce_slack.intake import Intake
+from doce_slack.listener import Listener
 from doce_slack.manifest import EVENTS_PATH
 from doce_slack.modals import Modals
+from doce_slack.models import Models
 from doce_slack.openers import Openers
 from doce_slack.pace import Pace
 from doce_slack.people import People
@@ -69,9 +72,13 @@ class SlackDoor:
         self._pictures = Pictures(services, do)
         self.teller = Teller(services, self.workspaces, do, pictures=self._pictures)
         self.conversation = Conversation(services, self.workspaces, self.people, self.teller, do)
-        self.modals = Modals(self.conversation)
+        self._listener = Listener(self.conversation)
+        self._changes = Changes(self.conversation, self._listener)
+        self.models = Models(services, do)
+        self.modals = Modals(self.conversation, self.models)
         self.submissions = Submissions(self.conversation, self.modals)
-        self.home, self._reactions, self._unfurls = Home(self.conversation), Reactions(self.conversation), Unfurls(self.conversation)
+        self.home = Home(self.conversation, self.models)
+        self._reactions, self._unfurls = Reactions(self.conversation), Unfurls(self.conversation)
         self._commands = Commands(self.conversation, self.modals)
         self._clicks = Clicks(self.conversation, self._commands, self.home)
         self.intake = Intake(services.chats.claims, do, self._handle, self._check, gave_up=self._gave_up)
@@ -165,11 +172,11 @@ class SlackDoor:
             await self.conversation.settle(claim, "nothing to do")
 
     def _event(self, event: dict[str, Any]) -> Callable[[Claim, Any], Awaitable[None]]:
-        kinds = {"message_changed": self.conversation.edited, "message_deleted": self.conversation.deleted}
+        kinds = {"message_changed": self._changes.edited, "message_deleted": self._changes.deleted}
         if event["type"] in ("message", "app_mention"):
-            return kinds.get(event.get("subtype", ""), self.conversation.message)
+            return kinds.get(event.get("subtype", ""), self._listener.message)
         if event["type"] == "agent_session_stopped":
-            return self.conversation.stopped
+            return self._changes.stopped
         if event["type"] == "reaction_added":
             return self._reactions.reacted
         return self._ignored

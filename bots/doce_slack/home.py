@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from doce import addresses
-from doce.actions.account import ModelListing, Nothing
+from doce.actions.account import Nothing
 from doce.actions.registry import ACTIONS, perform
 from doce.auth import preferences
 from doce.auth.users import Person
@@ -20,10 +20,11 @@ from doce.chats.threads import Thread
 from doce.errors import DoceError
 from doce.events import log
 from doce.projects.views import ProjectView
+from doce_slack.beginnings import greeting
 from doce_slack.calls import Lost, Refused
 from doce_slack.card import state
 from doce_slack.conversation import Conversation
-from doce_slack.forms import Choices
+from doce_slack.models import Models
 from doce_slack.tab import CHANNELS, MINE, SHARED, Row, Shown, stranger, tab
 from doce_slack.workspaces import KIND, Workspace
 
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 #: Between two publications of one person's, seconds.
 REST_S = 3.0
+#: Longest that it waits for lists of models; what comes later is shown then, seconds.
+LOOK_S = 0.3
 #: Slack does not say when a home is closed: so long after it was opened it is taken for that, seconds.
 OPEN_S = 1800.0
 #: Most homes that are kept up to date, and addresses of threads that are remembered.
@@ -66,8 +69,8 @@ class Open:
 class Home:
     """`opened` publishes; `run` publishes again; `changed` is told what a person changed themselves."""
 
-    def __init__(self, conversation: Conversation, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._talk = conversation
+    def __init__(self, conversation: Conversation, models: Models, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._talk, self._models = conversation, models
         self._services, self._do = conversation.services, conversation.do
         self._monotonic = monotonic
         self._homes: OrderedDict[tuple[str, str], Open] = OrderedDict()
@@ -114,7 +117,7 @@ class Home:
                 )
             except Refused as error:
                 logger.info("Slack takes no suggestions (%s): a greeting with buttons it is", error.code)
-                text, body = self._talk.greeting()
+                text, body = greeting()
                 await workspace.attempt("chat.postMessage", channel=channel, text=text, blocks=body)
         except Lost as error:
             logger.info("nobody was greeted: %s", error.message)
@@ -170,12 +173,14 @@ class Home:
                         logger.exception("App Home could not be brought up to date")
             waits = [max(0.05, home.at + REST_S - now) for home in self._homes.values() if home.due]
             try:
-                await asyncio.wait_for(self._rung.wait(), min(waits, default=None))
+                async with asyncio.timeout(min(waits, default=None)):
+                    await self._rung.wait()
             except TimeoutError:
                 continue
 
     async def _publish(self, home: Open) -> None:
         home.due, home.at = False, self._monotonic()
+        await self._models.look_up(home.person, LOOK_S, later=lambda: self.changed(home.workspace.team, home.user))
         shown, threads = await self._do(self._collect, home)
         await self._send(home, shown, threads)
         new = [one for one in threads.values() if (one.channel, one.root) not in self._links]
@@ -214,14 +219,13 @@ class Home:
         shown = [*mine[:MINE], *shared[:SHARED]]
         home.projects = {one.id for one in found.items}
         threads = {one.id: thread for one in shown if (thread := self._thread(home, one.id))}
-        models = perform(ACTIONS["models.list"], services, person, ModelListing(limit=1000))
         wishes = preferences.of(person.id)
         condition = perform(ACTIONS["health.details"], services, person, Nothing())
         channels = self._channels(home) if person.is_admin else None
         return Shown(
             mine=[self._row(one) for one in mine[:MINE]], shared=[self._row(one) for one in shared[:SHARED]],
             more=len(mine) > MINE or len(shared) > SHARED or found.next is not None, preferences=wishes,
-            models=Choices([(one.id, one.name) for one in models.items], wishes.model or models.default), version=condition.version,
+            models=self._models.choices(person), version=condition.version,
             problems=condition.problems, url=addresses.doce_url(services.settings), now=services.clock.now_ms(), channels=channels,
             names={one.id: one.name for one in found.items},
         ), threads  # fmt: skip

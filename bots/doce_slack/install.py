@@ -6,8 +6,6 @@ Whether the browser that comes back is the one that left is told by doce's own s
 from __future__ import annotations
 
 import logging
-import secrets
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -32,15 +30,13 @@ from doce import addresses
 from doce.actions.services import Services
 from doce.auth.users import Person
 from doce.chats.installations import Installation
+from doce.chats.states import States
 from doce.errors import BadRequest, DoceError, Forbidden, Unavailable
 from doce.settings import Settings
 from doce_slack.manifest import INSTALL_PATH, REDIRECT_PATH, scopes
 from doce_slack.workspaces import KIND, Do
 
 logger = logging.getLogger(__name__)
-
-#: How long an installation may take, seconds, and how many may be under way.
-STATE_S, STATES = 600.0, 100
 
 #: What a page says: `title`, `text`, and where to go on, `link` with `label`.
 Notice = dict[str, str]
@@ -64,31 +60,17 @@ class Refusal(BoltError):
     """What was granted cannot be kept."""
 
 
-class States(AsyncOAuthStateStore):
-    """What is under way, each for who began it. A doce that starts again has forgotten them: one begins again."""
+class Stated(AsyncOAuthStateStore):
+    """doce's own states, as Bolt asks for them."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._open: dict[str, tuple[float, str]] = {}
-
-    def issue(self, user_id: str) -> str:
-        now = self._monotonic()
-        kept = [(state, one) for state, one in self._open.items() if now - one[0] < STATE_S]
-        self._open = dict(kept[-STATES + 1 :])
-        state = secrets.token_urlsafe(32)
-        self._open[state] = (now, user_id)
-        return state
-
-    def is_of(self, state: str, user_id: str) -> bool:
-        """Whether this person began it; also of what is over."""
-        return self._open.get(state, (0.0, user_id))[1] == user_id
+    def __init__(self, states: States) -> None:
+        self._states = states
 
     async def async_issue(self, *args: Any, **kwargs: Any) -> str:
-        return self.issue(kwargs["user_id"])
+        return self._states.issue(kwargs["user_id"])
 
     async def async_consume(self, state: str) -> bool:
-        at, _ = self._open.pop(state, (float("-inf"), ""))
-        return self._monotonic() - at < STATE_S
+        return self._states.use(state)
 
 
 class Kept(AsyncInstallationStore):
@@ -125,8 +107,8 @@ class _ByDocesSession(OAuthStateUtils):
 class Installing:
     """The two routes."""
 
-    def __init__(self, services: Services, do: Do, page: Page, client: AsyncWebClient, states: States | None = None) -> None:
-        self._states = states or States()
+    def __init__(self, services: Services, do: Do, page: Page, client: AsyncWebClient) -> None:
+        self._states = services.chats.states
         self._page = page
         settings = services.settings
         assert settings.slack_client_id
@@ -135,7 +117,7 @@ class Installing:
             client_id=settings.slack_client_id, client_secret=settings.slack_client_secret.get_secret_value(), scopes=scopes(settings),
             user_scopes=[], redirect_uri=addresses.doce_url(settings) + REDIRECT_PATH, install_path=INSTALL_PATH,
             redirect_uri_path=REDIRECT_PATH, authorization_url=authorize_url(settings), installation_store=Kept(services, do),
-            state_store=self._states, callback_options=AsyncCallbackOptions(_installed, _failed), logger=logger,
+            state_store=Stated(self._states), callback_options=AsyncCallbackOptions(_installed, _failed), logger=logger,
         )  # fmt: skip
         chosen.state_utils = _ByDocesSession()
         self._flow = AsyncOAuthFlow(settings=chosen, client=client, logger=logger)
@@ -162,7 +144,7 @@ class Installing:
     async def finish(self, request: Request, person: Person) -> Notice:
         """GET /slack/oauth_redirect: back from Slack, with a code or a reason."""
         _admin(person)
-        if not self._states.is_of(request.query_params.get("state", ""), person.id):
+        if self._states.owner(request.query_params.get("state", "")) != person.id:
             raise _because("invalid_browser")
         try:
             answer = await self._flow.handle_callback(_request(request))

@@ -13,13 +13,15 @@ from doce_slack import heard
 
 EVENTS_PATH, INSTALL_PATH, REDIRECT_PATH = "/slack/events", "/slack/install", "/slack/oauth_redirect"
 
+#: The scope of Slack's own places for agents, which not every workspace has: doce works without.
+AGENT = "assistant:write"
 _POST = ("chat:write",)
 _HISTORY = ("channels:history", "groups:history", "im:history", "mpim:history")
 #: Methods of the Web API that doce calls → bot scopes they take.
 METHODS: dict[str, tuple[str, ...]] = {
-    "agents.sessions.setStatus": ("assistant:write",),
+    "agents.sessions.setStatus": (AGENT,),
     "apps.connections.open": (),
-    "assistant.threads.setSuggestedPrompts": ("assistant:write",),
+    "assistant.threads.setSuggestedPrompts": (AGENT,),
     "auth.test": (),
     "chat.appendStream": _POST,
     "chat.getPermalink": (),
@@ -46,7 +48,7 @@ METHODS: dict[str, tuple[str, ...]] = {
 }
 #: Bot events that doce listens to → scopes they take.
 EVENTS: dict[str, tuple[str, ...]] = {
-    "agent_session_stopped": ("assistant:write",),
+    "agent_session_stopped": (AGENT,),
     "app_home_opened": (),
     "app_mention": ("app_mentions:read",),
     "app_uninstalled": (),
@@ -121,7 +123,7 @@ def manifest(settings: Settings, *, http: bool = False, agent: bool = True) -> d
     if host := domain(settings):
         features["unfurl_domains"] = [host]
     events = [name for name in sorted(EVENTS) if _wanted(settings, name, agent)]
-    oauth: dict[str, Any] = {"scopes": {"bot": [one for one in scopes(settings) if agent or one != "assistant:write"]}}
+    oauth: dict[str, Any] = {"scopes": {"bot": [one for one in scopes(settings) if agent or one != AGENT]}}
     if urlsplit(addresses.doce_url(settings)).scheme == "https":
         oauth = {"redirect_urls": [addresses.doce_url(settings) + REDIRECT_PATH], **oauth}
     return {

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
 
-from doce.actions.account import ModelListing
 from doce.actions.projects import OfProject
-from doce.actions.registry import ACTIONS, admit, perform
-from doce.auth import preferences
+from doce.actions.registry import ACTIONS, admit
 from doce.auth.users import Person
 from doce.chats.threads import Thread
 from doce.errors import Conflict, DoceError, NotFound
@@ -21,6 +18,7 @@ from doce_slack import details, forms, heard
 from doce_slack.calls import Lost, Refused
 from doce_slack.conversation import Conversation
 from doce_slack.forms import MANY, NEW, About, Choices
+from doce_slack.models import Models
 from doce_slack.replies import Asker
 from doce_slack.versions import version_at
 from doce_slack.workspaces import KIND, Workspace
@@ -43,12 +41,9 @@ Make = Callable[[Person, About, str], dict[str, Any]]
 class Modals:
     """`press`, `shortcut` and `create` open one."""
 
-    def __init__(self, conversation: Conversation) -> None:
-        self._talk = conversation
+    def __init__(self, conversation: Conversation, models: Models) -> None:
+        self._talk, self._models = conversation, models
         self._services, self._do = conversation.services, conversation.do
-        #: (id, words) of the models that were there when last looked.
-        self._known: list[tuple[str, str]] = []
-        self._looking: asyncio.Task[None] | None = None
         self._makes: dict[str, Make] = {
             "new": self._new, "other": self._answer, "deny_say": self._deny, "details": self._details, "rollback": self._rollback,
             "rename": self._rename, "model": self._model, "delete": self._delete,
@@ -80,7 +75,7 @@ class Modals:
 
     async def create(self, asker: Asker, person: Person, trigger: str, name: str = "") -> bool:
         """The dialog for a new site, in answer to a command. False when it cannot be opened any more."""
-        await self._look_up_models(person)
+        await self._models.look_up(person, LOOK_S)
         view = await self._do(self._new, person, About(channel=asker.channel), name)
         return await self._show(asker, trigger, view)
 
@@ -88,27 +83,12 @@ class Modals:
         try:
             person, _ = await self._talk.people.acting(asker.workspace.team, asker.user, asker.channel)
             if name in ("new", "model"):
-                await self._look_up_models(person)
+                await self._models.look_up(person, LOOK_S)
             view = await self._do(make, person)
             if not await self._show(asker, trigger, view):
                 await asker.tell(f"Slack could not open the dialog any more. Press again, or write: {WORDS.get(name, 'it in the thread')}.")
         except DoceError as error:
             await asker.error(error)
-
-    async def _look_up_models(self, person: Person) -> None:
-        """Providers may take long to say which models they have; a dialog has three seconds, and shows what was known before."""
-
-        async def look() -> None:
-            try:
-                found = await self._do(perform, ACTIONS["models.list"], self._services, person, ModelListing(limit=1000))
-            except DoceError as error:
-                logger.warning("the models cannot be listed: %s", error.message)
-                return
-            self._known = [(one.id, f"{one.name} · {one.provider}" if one.name != one.id else one.id) for one in found.items]
-
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(look(), name="slack-models")
-        await asyncio.wait({self._looking}, timeout=LOOK_S)
 
     async def _show(self, asker: Asker, trigger: str, view: dict[str, Any]) -> bool:
         try:
@@ -124,15 +104,9 @@ class Modals:
         """The project, if this person may do `action` with it. Raises NotFound, Forbidden."""
         return admit(ACTIONS[action], self._services, person, OfProject(project=project_id)).project
 
-    def models(self, person: Person, chosen: str = "") -> Choices:
-        """All models; `chosen` or what new projects get is the one to begin with."""
-        chosen = chosen or preferences.of(person.id).model or self._services.projects.default_model()
-        options = self._known if any(id == chosen for id, _ in self._known) else [(chosen, chosen), *self._known]
-        return Choices(options, chosen)
-
     def _new(self, person: Person, about: About, name: str) -> dict[str, Any]:
         starters = [(one.name, f"{one.name}: {one.description}") for one in templates.all_templates()]
-        return forms.create(about, Choices(starters, self._services.projects.default_template()), self.models(person), name=name)
+        return forms.create(about, Choices(starters, self._services.projects.default_template()), self._models.choices(person), name=name)
 
     def _answer(self, person: Person, about: About, value: str) -> dict[str, Any]:
         project_id, _, request_id = value.partition(":")
@@ -178,7 +152,7 @@ class Modals:
 
     def _model(self, person: Person, about: About, value: str) -> dict[str, Any]:
         project = self.allowed(person, "projects.updateModel", value)
-        return forms.model(_on(about, project), project, self.models(person, project.model))
+        return forms.model(_on(about, project), project, self._models.choices(person, project.model))
 
     def _delete(self, person: Person, about: About, value: str) -> dict[str, Any]:
         project = self.allowed(person, "projects.delete", value)
@@ -227,9 +201,9 @@ class Modals:
         person = await self._talk.people.who(workspace.team, str(body["user"]["id"]))
         if person is None:
             return []
-        await self._look_up_models(person)
+        await self._models.look_up(person, LOOK_S)
         wanted = str(body.get("value") or "").lower()
-        choices: Choices = await self._do(self.models, person)
+        choices: Choices = await self._do(self._models.choices, person)
         return [one for one in choices.blocks() if wanted in one["value"].lower() or wanted in one["text"]["text"].lower()][:MANY]
 
 

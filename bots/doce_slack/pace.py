@@ -1,9 +1,9 @@
 """Slack's limits, kept before they are met: every call waits for its turn.
 
-Each method has so many calls a minute in a workspace, and a channel takes one post a second. A bucket holds a fifth of a minute's
+Each method has so many calls a minute in a workspace, and a channel takes one post a second. A bucket holds a few of a minute's
 calls and refills with the rest over the minute, so that no stretch of 60 s, wherever it begins, has more than Slack allows, less
-one: calls take more or less long to get there. A bucket begins with one call in it: nobody knows what a doce that was killed a
-moment ago has called.
+one: calls take more or less long to get there. The fewer it holds, the more there are for everybody while many are busy. A bucket
+begins with one call in it when doce begins: nobody knows what a doce that was killed a moment ago has called.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from dataclasses import dataclass, field
 TIERS = {1: 1, 2: 20, 3: 50, 4: 100}
 #: Tiers of what doce calls; what is not listed is of tier 3.
 METHODS = {
-    "chat.startStream": 2, "chat.stopStream": 2, "chat.appendStream": 4, "chat.postEphemeral": 4, "users.info": 4,
-    "views.open": 4, "chat.getPermalink": 4, "views.push": 4, "views.update": 4, "views.publish": 4, "files.getUploadURLExternal": 4,
-    "files.completeUploadExternal": 4, "conversations.open": 3, "auth.test": 4, "conversations.join": 3, "users.conversations": 3,
+    "chat.startStream": 2, "chat.stopStream": 2, "reactions.remove": 2, "chat.appendStream": 4, "chat.postEphemeral": 4,
+    "users.info": 4, "views.open": 4, "views.push": 4, "views.update": 4, "views.publish": 4, "chat.getPermalink": 4,
+    "files.getUploadURLExternal": 4, "files.completeUploadExternal": 4, "auth.test": 4, "conversations.open": 3,
+    "conversations.join": 3, "users.conversations": 3,
 }  # fmt: skip
 POST = "chat.postMessage"
 #: Posts a second in a channel.
 POSTS_S = 1.0
-#: Part of a minute's calls that may come at once.
-BURST = 0.2
+#: Part of a minute's calls that may come at once; of few calls a larger part, up to so many.
+BURST, FEW, LEAST = 0.1, 0.2, 4.0
 ROUNDING = 1e-9
 
 Monotonic = Callable[[], float]
@@ -64,23 +65,39 @@ class Pace:
         self._monotonic, self._sleep, self._factor = monotonic, sleep, factor
         self._buckets: dict[tuple[str, ...], Bucket] = {}
         self._numbers = itertools.count()
+        self._began = monotonic()
 
     async def turn(self, team: str, method: str, channel: str | None = None, *, urgent: bool = False) -> None:
         """Returns when `method` may be called."""
-        if method == POST:
-            if channel:
-                await self._wait(self._bucket((team, POST, channel)), urgent)
-            return
-        await self._wait(self._bucket((team, method)), urgent)
+        await self.ask(team, method, channel, urgent=urgent)
 
-    def soon(self, team: str, method: str) -> float:
+    def ask(self, team: str, method: str, channel: str | None = None, *, urgent: bool = False) -> asyncio.Future[None]:
+        """Done when `method` may be called; whoever does not want to wait any more cancels it."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if method == POST and not channel:
+            turn.set_result(None)
+            return turn
+        bucket = self._bucket(_key(team, method, channel))
+        if not bucket.waiting and bucket.delay(self._monotonic()) <= 0:
+            bucket.left -= 1
+            turn.set_result(None)
+        else:
+            self._line_up(bucket, turn, urgent)
+        return turn
+
+    def hurry(self, team: str, method: str, channel: str | None, turn: asyncio.Future[None]) -> None:
+        """What was asked for as any other has become urgent."""
+        if not turn.done():
+            self._line_up(self._bucket(_key(team, method, channel)), turn, True)
+
+    def soon(self, team: str, method: str, channel: str | None = None) -> float:
         """Seconds that a new call of `method` would wait."""
-        bucket = self._bucket((team, method))
+        bucket = self._bucket(_key(team, method, channel))
         return bucket.delay(self._monotonic()) + len(bucket.waiting) / bucket.rate
 
     def refused(self, team: str, method: str, channel: str | None, retry_after_s: float) -> None:
         """Slack did refuse: nothing of this kind before `retry_after_s` are over."""
-        bucket = self._bucket((team, POST, channel) if method == POST and channel else (team, method))
+        bucket = self._bucket(_key(team, method, channel))
         bucket.closed_until = max(bucket.closed_until, self._monotonic() + retry_after_s)
         bucket.left = min(bucket.left, 0.0)
 
@@ -90,20 +107,15 @@ class Pace:
                 capacity, rate = 1.0, POSTS_S * self._factor
             else:
                 minute = TIERS[METHODS.get(key[1], 3)] * self._factor
-                capacity = max(1.0, minute * BURST)
+                capacity = max(1.0, min(LEAST, minute * FEW), minute * BURST)
                 rate = max(minute - capacity - 1, 0.5) / 60
-            self._buckets[key] = Bucket(capacity, rate, 1.0, self._monotonic())
+            self._buckets[key] = Bucket(capacity, rate, 1.0, self._began)
         return self._buckets[key]
 
-    async def _wait(self, bucket: Bucket, urgent: bool) -> None:
-        if not bucket.waiting and bucket.delay(self._monotonic()) <= 0:
-            bucket.left -= 1
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def _line_up(self, bucket: Bucket, turn: asyncio.Future[None], urgent: bool) -> None:
         heapq.heappush(bucket.waiting, (not urgent, next(self._numbers), turn))
         if bucket.pump is None or bucket.pump.done():
             bucket.pump = asyncio.create_task(self._give(bucket), name="slack-pace")
-        await turn
 
     async def _give(self, bucket: Bucket) -> None:
         while bucket.waiting:
@@ -121,3 +133,7 @@ class Pace:
         for pump in pumps:
             pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
+
+
+def _key(team: str, method: str, channel: str | None) -> tuple[str, ...]:
+    return (team, POST, channel) if method == POST and channel else (team, method)

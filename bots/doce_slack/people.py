@@ -10,6 +10,7 @@ from doce.actions.services import Services
 from doce.auth.users import Person
 from doce.chats.channels import ChannelRules
 from doce.errors import Forbidden, Unauthorized
+from doce_slack import heard
 from doce_slack.workspaces import KIND, Do, Workspace
 
 #: How long a name is believed, seconds, and how many are kept.
@@ -61,6 +62,10 @@ class People:
         while len(self._told) > NAMES:
             self._told.popitem(last=False)
         return False
+
+    async def names(self, workspace: Workspace, text: str) -> dict[str, str]:
+        """Of everybody a text mentions, by their ids."""
+        return {found[1]: await self.name(workspace, found[1]) for found in heard.USER.finditer(text)}
 
     async def name(self, workspace: Workspace, user: str) -> str:
         """What they are called there."""

@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +21,7 @@ from doce.actions.services import Services
 from doce.errors import DoceError
 from doce.settings import Settings, machine_path
 from doce_slack.calls import Lost, Refused
-from doce_slack.files import upload
+from doce_slack.files import arrived, upload
 from doce_slack.posting import Place
 from doce_slack.workspaces import Do
 
@@ -28,9 +29,12 @@ logger = logging.getLogger(__name__)
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 WIDTH, HEIGHT = 1280, 800
+FILE = "preview.png"
 #: How long taking one may take, and how long a page may load, seconds. Chromium's virtual time would wait for ever for a page that
 #: listens for changes of its files, as previews do.
 LIMIT_S, LOADS_S = 45.0, 8.0
+#: A preview that does not answer may be starting again, as doce may be: rests between looks, seconds.
+STARTS_S = (1.0, 2.0, 4.0, 8.0)
 #: Pictures that wait for Chromium; more are left out: nobody misses the picture of a turn that has been overtaken.
 WAITING = 8
 
@@ -50,7 +54,7 @@ def _root() -> bool:
 
 
 class Pictures:
-    """`after` takes one of a turn, in the background."""
+    """`after` takes one of a turn, in the background. It is owed until then: the thread's cursor stays before the turn."""
 
     def __init__(self, services: Services, do: Do) -> None:
         self._services, self._do = services, do
@@ -58,13 +62,21 @@ class Pictures:
         self._one = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def after(self, place: Place, prompt_id: str, port: int, name: str) -> None:
-        """Returns at once. `port` is where the preview listens on this machine, `name` the project's."""
+    def after(self, place: Place, prompt_id: str, port: int, name: str, done: Callable[[], None]) -> bool:
+        """Returns at once, False when none is taken. `port` is where the preview listens on this machine, `name` the project's;
+        `done` is called when the picture is in the thread, or there is none."""
         if self._chromium is None or len(self._tasks) >= WAITING:
-            return
+            return False
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled():
+                done()
+
         task = asyncio.create_task(self._take(place, prompt_id, port, name), name=f"slack-picture-{prompt_id}")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(ended)
+        return True
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -73,30 +85,35 @@ class Pictures:
 
     async def _take(self, place: Place, prompt_id: str, port: int, name: str) -> None:
         try:
-            async with self._one:
-                before = [about for about in place.known if about.startswith("picture:")]
-                if any(about.startswith(f"picture:{prompt_id}:") for about in before):
+            for about in [one for one in place.known if one.startswith(f"picture:{prompt_id}:")]:
+                if await arrived(place, about, FILE):
                     return
+            await self._answers(place, port)
+            async with self._one:
                 assert self._chromium
-                await self._answers(place, port)
                 png = await photographed(self._chromium, f"http://127.0.0.1:{port}/")
                 digest = hashlib.sha256(png).hexdigest()[:16]
-                shown = max(before, key=lambda about: place.known[about][-1].created_at, default="")
-                if shown.endswith(f":{digest}"):
+                pictures = [parts[-1] for about, parts in place.known.items() if about.startswith("picture:")]
+                shown = max((one for one in pictures if one.state == "closed"), key=lambda one: one.created_at, default=None)
+                if shown and shown.about.endswith(f":{digest}"):
                     return
                 alt = f"The preview of {name}, {WIDTH} by {HEIGHT} pixels"
-                await upload(place, f"picture:{prompt_id}:{digest}", "preview.png", png, name, alt=alt)
+                await upload(place, f"picture:{prompt_id}:{digest}", FILE, png, name, alt=alt)
         except (DoceError, Refused, Lost, OSError, TimeoutError) as error:
             logger.info("there is no picture of a turn: %s", str(error) or type(error).__name__, extra={"prompt_id": prompt_id})
 
     async def _answers(self, place: Place, port: int) -> None:
         """Chromium would take a picture of its own error page. Raises DoceError."""
-        try:
-            async with place.workspace.session.get(f"http://127.0.0.1:{port}/", allow_redirects=False) as answer:
-                if answer.status >= 400:
-                    raise DoceError(f"The preview answers with status {answer.status}.")
-        except aiohttp.ClientError as error:
-            raise DoceError(f"The preview does not answer ({type(error).__name__}).") from None
+        for rest in (*STARTS_S, 0.0):
+            try:
+                async with place.workspace.session.get(f"http://127.0.0.1:{port}/", allow_redirects=False) as answer:
+                    if answer.status >= 400:
+                        raise DoceError(f"The preview answers with status {answer.status}.")
+                    return
+            except aiohttp.ClientError as error:
+                if not rest:
+                    raise DoceError(f"The preview does not answer ({type(error).__name__}).") from None
+            await asyncio.sleep(rest)
 
 
 async def photographed(program: str, url: str) -> bytes:

@@ -90,13 +90,15 @@ class Place:
             return message
         return await self.put(message, text, body, closed=closed, urgent=urgent)
 
-    async def put(self, message: Message, text: str, body: list[Block], *, closed: bool = False, urgent: bool = True) -> Message:
-        """Post what was written down and is nowhere yet. Raises Refused, Lost."""
+    async def put(
+        self, message: Message, text: str, body: list[Block], *, closed: bool = False, urgent: bool = True, paced: bool = False
+    ) -> Message:
+        """Post what was written down and is nowhere yet; `paced`: its turn has been waited for. Raises Refused, Lost."""
         faults.point("slack.intended")
         first = message.about == CARD and self.root is None
         answer = await self._say(
             "chat.postMessage", message, text, body, thread_ts=None if first else self.root, unfurl_links=False, unfurl_media=False,
-            urgent=urgent,
+            urgent=urgent, paced=paced,
         )  # fmt: skip
         faults.point("slack.called")
         found = await self.placed(message, answer["ts"], closed=closed)

@@ -17,7 +17,8 @@ from doce.projects.prompts import checked_text
 from doce_slack import blocks, forms, places
 from doce_slack.attachments import Taken, fetch
 from doce_slack.calls import Lost
-from doce_slack.conversation import UNTRUSTED, Conversation
+from doce_slack.context import UNTRUSTED
+from doce_slack.conversation import Conversation
 from doce_slack.forms import HERE, NEW, About
 from doce_slack.modals import Modals
 from doce_slack.replies import Asker, quoted
@@ -157,7 +158,7 @@ class Submissions:
         wanted = Create(
             prompt=given["prompt"], name=given.get("name"), template=given.get("template"), model=given.get("model"), attachments=[]
         )
-        await self._talk.create(claim, Asker(asker.workspace, place, asker.user), person, wanted, root=None, ts=None)
+        await self._talk.begin.project(claim, Asker(asker.workspace, place, asker.user), person, wanted, root=None, ts=None)
 
     async def _answer(self, claim: Claim, asker: Asker, person: Person, about: About, given: Given) -> None:
         asked = await self._do(self._modals.waiting, about.project, about.about)
@@ -202,9 +203,9 @@ class Submissions:
             root = None if there is not None else root
             if project == NEW:
                 wanted = Create(prompt=text, name=None, template=None, model=None, attachments=taken.attached)
-                await self._talk.create(claim, at, person, wanted, root=root, ts=None)
+                await self._talk.begin.project(claim, at, person, wanted, root=root, ts=None)
             else:
-                await self._talk.chat(claim, at, person, project, text, taken.attached, root=root, ts=None)
+                await self._talk.begin.chat(claim, at, person, project, text, taken.attached, root=root, ts=None)
         await self._talk.tell_skipped(at, taken)
 
     async def _files(self, workspace: Workspace, about: About) -> Taken:

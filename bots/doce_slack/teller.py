@@ -12,6 +12,7 @@ from collections.abc import Callable
 from doce.actions.services import Services
 from doce.chats.threads import Thread
 from doce.events import log
+from doce_slack.pace import Sleep
 from doce_slack.pictures import Pictures
 from doce_slack.powers import Powers
 from doce_slack.reporter import Reporter
@@ -28,9 +29,10 @@ class Teller:
     """`added` begins to tell a new thread; `run` tells the ones there are."""
 
     def __init__(
-        self, services: Services, workspaces: Workspaces, do: Do, *, pictures: Pictures, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._pictures = pictures
+        self, services: Services, workspaces: Workspaces, do: Do, *, pictures: Pictures,
+        monotonic: Callable[[], float] = time.monotonic, sleep: Sleep = asyncio.sleep,
+    ) -> None:  # fmt: skip
+        self._pictures, self._sleep = pictures, sleep
         self._services, self._workspaces, self._do, self._monotonic = services, workspaces, do, monotonic
         self._threads: defaultdict[str, set[str]] = defaultdict(set)
         self._running: dict[str, tuple[Reporter, asyncio.Task[None]]] = {}
@@ -78,8 +80,9 @@ class Teller:
         if thread.id in self._running:
             return
         reporter = Reporter(
-            self._services, self._workspaces, thread, self._do, powers=self._powers, pictures=self._pictures, monotonic=self._monotonic
-        )
+            self._services, self._workspaces, thread, self._do, powers=self._powers, pictures=self._pictures,
+            monotonic=self._monotonic, sleep=self._sleep,
+        )  # fmt: skip
         task = asyncio.create_task(reporter.run(), name=f"slack-thread-{thread.id}")
         self._running[thread.id] = (reporter, task)
         self._aside.pop(thread.id, None)

@@ -16,12 +16,12 @@ from doce.chats.messages import Message
 from doce.chats.threads import Asked
 from doce.opencode.turn import Turn
 from doce.testing import faults
-from doce_slack import blocks, turns
 from doce_slack.blocks import Block
 from doce_slack.calls import Lost, Refused
+from doce_slack.pace import POST
 from doce_slack.posting import UNFIT, Place
-from doce_slack.text import closing, cut_markdown, line, open_fence
-from doce_slack.turns import Task
+from doce_slack.turn_content import BEGUN, TEXT, Chunk, Chunks, Content
+from doce_slack.turnstile import Admission, Turnstile
 
 logger = logging.getLogger(__name__)
 
@@ -29,17 +29,16 @@ logger = logging.getLogger(__name__)
 ROLL_S = 240.0
 #: Between two pieces of a stream, and between two edits, seconds.
 APPEND_S, EDIT_S = 1.0, 1.2
-#: Rather than wait longer than this for a stream's turn, a message is posted and edited, seconds.
+#: Rather than wait longer than this for a stream's turn, and longer than for a post's, a message is posted and edited, seconds.
 PATIENCE_S = 3.0
-#: Most of a turn's text in one message, characters: with its tasks and buttons it stays below the 13,200 that Slack takes.
-TEXT, LIST = 10_000, 1_200
+#: What goes on from another message waits so long for a stream, seconds.
+NEXT_S = 15.0
+#: So much later than pieces of a stream edits may come before a turn that is edited goes on as a stream, seconds.
+BEHIND_S = 3.0
+#: "Now", of Slack's turns for the beginning and the end of a stream, seconds. An end that waits longer is told before it.
+NOW_S = 1.0
 #: Streams that Slack has ended, whatever the reason: the message can still be edited.
 ENDED = ("message_not_in_streaming_state", "streaming_state_conflict", "stopped_by_user", "message_not_found")
-CONTINUED = "_continued below_"
-BEGUN = Task("begun", "Thinking", "in_progress")
-DONE = {"setup": Task("setup", "Set up", "complete"), "begun": Task("begun", "Thought about it", "complete")}
-
-Chunk = dict[str, Any]
 
 
 class TurnMessage:
@@ -51,7 +50,9 @@ class TurnMessage:
     ) -> None:  # fmt: skip
         """`asker` is the chat user who asked; `no_streams` is told Slack's word when it takes none."""
         self.place, self.turn = place, turn
-        self._asker, self._verbosity = asker, verbosity
+        self._asker = asker
+        self._turnstile = Turnstile(place, lambda: turn.over)
+        self.content = Content(turn, place.thread.project_id, verbosity, self._covered)
         self._streams, self._no_streams, self._monotonic, self._roll_s = streams, no_streams, monotonic, roll_s
         self.about = f"turn:{turn.prompt_id}"
         self._message: Message | None = place.last(self.about)
@@ -61,18 +62,16 @@ class TurnMessage:
         self._untried = False
         #: The message can be changed no more.
         self._fixed = False
+        #: How it ended is said in the stream, which goes on until Slack takes its end.
+        self._said_all = False
         self._began = 0.0
         self._sent_at = float("-inf")
         #: What the messages so far hold: the text up to here, and the tasks as they were sent.
         self._text = ""
-        self._tasks: dict[str, Chunk] = {}
+        self._tasks: Chunks = {}
         self._body: tuple[str, list[Block]] | None = None
         #: Where it was asked; None: at another door.
         self.asked: Asked | None = None
-        #: Who stopped it, a chat user.
-        self.stopped_by: str | None = None
-        #: Where the preview is.
-        self.preview: str | None = None
 
     @property
     def over(self) -> bool:
@@ -91,11 +90,6 @@ class TurnMessage:
     def begun(self) -> bool:
         """Something of it can be seen."""
         return bool(self._message and (self._message.ts or self._message.part))
-
-    @property
-    def left_out(self) -> bool:
-        """It is longer than what its messages take."""
-        return len(self._full()) - self._covered > TEXT
 
     def due(self) -> float:
         """Seconds until something may be sent."""
@@ -128,13 +122,18 @@ class TurnMessage:
 
     async def _begin(self, read: Callable[[], Any]) -> None:
         streams = self._takes_stream()
-        self._message = await self.place.intend(self.about, 0, "stream" if streams else "post")
-        self._untried = True
-        await self._start(read) if streams else await self._post()
+        # In line at once: of many that begin at the same time each sees those before it.
+        admission = self._turnstile.ask("chat.startStream" if streams else POST)
+        try:
+            self._message = await self.place.intend(self.about, 0, "stream" if streams else "post")
+            self._untried = True
+            await self._start(read, admission) if streams else await self._post(read, admission)
+        finally:
+            admission.cancel()
 
-    def _takes_stream(self) -> bool:
-        soon = self.place.workspace.calls.pace.soon(self.place.thread.team, "chat.startStream") <= PATIENCE_S
-        return self._streams() and self.place.root is not None and soon
+    def _takes_stream(self, patience: float = PATIENCE_S) -> bool:
+        patience = max(patience, self._turnstile.soon(POST))
+        return self._streams() and self.place.root is not None and self._turnstile.soon("chat.startStream") <= patience
 
     async def _go_on(self, read: Callable[[], Any]) -> None:
         """With a message that is written down and not known to be posted: looked for, unless this process has not tried yet."""
@@ -146,14 +145,14 @@ class TurnMessage:
                 return
         elif self._message.part and not self._news()[0] and not self.turn.over:
             return
-        if self._message.mode == "stream" and self._takes_stream():
+        if self._message.mode == "stream" and self._takes_stream(NEXT_S if self._message.part else PATIENCE_S):
             await self._start(read)
         else:
-            await self._post()
+            await self._post(read)
 
-    async def _start(self, read: Callable[[], Any]) -> None:
+    async def _start(self, read: Callable[[], Any], admission: Admission | None = None) -> None:
         """Begin a stream with what there is."""
-        await self._paced("chat.startStream", read)
+        await self._turnstile.wait("chat.startStream", read, admission)
         assert self._message
         chunks, text, tasks = self._news()
         if not chunks:
@@ -167,7 +166,7 @@ class TurnMessage:
             )  # fmt: skip
         except Refused as error:
             self._no_streams(error.code)
-            await self._post()
+            await self._post(read)
             return
         faults.point("slack.called")
         self._message = await self.place.placed(self._message, answer["ts"])
@@ -177,65 +176,74 @@ class TurnMessage:
         if self.turn.over:
             await self._append(read)
 
-    async def _post(self) -> None:
+    async def _post(self, read: Callable[[], Any], admission: Admission | None = None) -> None:
         """Post what there is, to be edited from then on."""
         assert self._message
         if self._message.mode != "post":
             self._message = await self.place.rewritten(self._message, "post")
+        await self._turnstile.wait(POST, read, admission)
         self._untried = False
-        over, (text, body) = self.turn.over, self._shown()
-        self._message = await self.place.put(self._message, text, body, urgent=over)
-        self._body = (text, body)
+        over, full, (text, body) = self.turn.over, self.content.full, self.content.shown()
+        self._message = await self.place.put(self._message, text, body, urgent=over, paced=True)
+        self._body, self._text = (text, body), full
         if over:
             await self._close()
 
     # How it goes on
 
     async def _append(self, read: Callable[[], Any]) -> None:
-        if not self.turn.over and not self._news()[0]:
+        news = bool(self._news()[0])
+        if not self.turn.over and not news:
             return
-        method = "chat.stopStream" if self.turn.over else "chat.appendStream"
-        await self._paced(method, read)
-        if self.turn.over and method == "chat.appendStream":
-            return  # it ended while this waited: the end is what is to be sent
+        ends = self.turn.over and (self._said_all or self._turnstile.soon("chat.stopStream") <= NOW_S)
+        method = "chat.stopStream" if ends else "chat.appendStream"
+        await self._turnstile.wait(method, read)
         chunks, text, tasks = self._news()
         if self._rewrites():
             logger.info("a turn's text is not how it began any more: its message is written anew", extra={"about": self.about})
             await self._rewrite(read)
             return
-        if not chunks and not self.turn.over:
+        # Of ends Slack takes few a minute: how the turn ended is said before.
+        closing = self.content.closing() if self.turn.over and not self._said_all else None
+        early = closing is not None and not ends
+        if early:
+            chunks = [*chunks, {"type": "blocks", "blocks": closing}]
+        if not chunks and not ends:
             return
-        ending = {"blocks": self._closing()} if self.turn.over else {}
         try:
-            await self._call(method, ts=self.ts, chunks=chunks or None, **ending)
+            await self._call(method, ts=self.ts, chunks=chunks or None, blocks=closing if ends else None)
         except (Lost, Refused) as error:
             if isinstance(error, Refused) and error.code not in ENDED and error.code not in UNFIT:
                 raise
             logger.info("a stream goes on as a message that is edited: %s", error, extra={"about": self.about})
             await self._rewrite(read)
             return
-        _passed(ended=method == "chat.stopStream")
-        self._text, self._tasks = text, tasks
-        if self.turn.over:
+        _passed(ended=ends)
+        self._text, self._tasks, self._said_all = text, tasks, self._said_all or early
+        if ends:
             await self._close()
+        elif self.turn.over:
+            await self._append(read)
 
     async def _roll(self, read: Callable[[], Any]) -> None:
         """End this stream in time, and go on in another as soon as there is more."""
-        await self._paced("chat.stopStream", read)
+        await self._turnstile.wait("chat.stopStream", read)
         assert self._message
         if self._rewrites():
             await self._rewrite(read)
             return
         chunks, text, tasks = self._news()
-        fence = open_fence(self._full()[: len(text)])
-        running = [chunk for chunk in tasks.values() if chunk["status"] != "complete"]
-        chunks += [{**chunk, "title": f"{chunk['title']} …", "status": "complete"} for chunk in running]
-        chunks.append(_said(f"\n{closing(fence)}\n\n{CONTINUED}" if fence else f"\n\n{CONTINUED}"))
+        chunks += self.content.rolling(self.content.full[: len(text)], tasks)
         try:
             await self._call("chat.stopStream", ts=self.ts, chunks=chunks)
         except (Lost, Refused):
             await self._rewrite(read)
             return
+        await self._next(text, tasks)
+
+    async def _next(self, text: str, tasks: Chunks) -> None:
+        """This part has said its last, `text` and `tasks`; the turn goes on in another, a stream."""
+        assert self._message
         faults.point("slack.rolling")
         ended = self._message
         # The next part is written down before this one is closed: what is closed to its last part has been told.
@@ -265,20 +273,42 @@ class TurnMessage:
             return
         if self._fixed and not self.turn.over:
             return
-        if self._body is not None and self._body == self._shown() and not self.turn.over:
+        if self._body is not None and self._body == self.content.shown() and not self.turn.over:
             return
-        await self._paced("chat.update", read)
-        over, (text, body) = self.turn.over, self._shown()
+        await self._turnstile.wait("chat.update", read)
+        if not self.turn.over and self._falls_behind():
+            await self._move(read)
+            return
+        over, full, (text, body) = self.turn.over, self.content.full, self.content.shown()
         if self._body != (text, body):
             self._fixed = self._fixed or not await self.place.update(self._message, text, body, urgent=over, paced=True)
-            self._body = (text, body)
+            self._body, self._text = (text, body), full
         _passed(ended=over)
         if over and self._fixed:
-            await self._say_anew()
+            await self._say_anew(read)
         elif over:
             await self._close()
 
-    async def _say_anew(self) -> None:
+    def _falls_behind(self) -> bool:
+        """With so many messages that are edited, this one would be told more often as a stream; and that can begin now."""
+        if not self._streams() or self.place.root is None or self._fixed or self._rewrites():
+            return False
+        fits = 0 < len(self._text) - self._covered() <= TEXT
+        soon = self._turnstile.soon("chat.startStream") <= NOW_S
+        return fits and soon and self._turnstile.soon("chat.update") > self._turnstile.soon("chat.appendStream") + BEHIND_S
+
+    async def _move(self, read: Callable[[], Any]) -> None:
+        """Leave this part as it is, and go on as a stream with what is new; Slack's turn for an edit has been waited for."""
+        assert self._message
+        shown, tasks = self._text, self.content.tasks()
+        text, body = self.content.shown(until=len(shown))
+        self._fixed = not await self.place.update(self._message, text, body, paced=True)
+        self._body = None
+        if not self._fixed:
+            await self._next(shown, tasks)
+            await self._start(read)
+
+    async def _say_anew(self, read: Callable[[], Any]) -> None:
         """How it ended, in a further message: the one there is cannot be changed."""
         assert self._message
         fixed = self._message
@@ -286,7 +316,7 @@ class TurnMessage:
         await self.place.closed(fixed)
         self._fixed = False
         if self._message.ts is None:
-            await self._post()
+            await self._post(read)
 
     async def _close(self) -> None:
         assert self._message
@@ -298,81 +328,19 @@ class TurnMessage:
 
     # What is sent
 
-    async def _paced(self, method: str, read: Callable[[], Any]) -> None:
-        """Wait for Slack's limits first, then look: what is sent is the latest."""
-        await self.place.workspace.calls.pace.turn(self.place.thread.team, method, self.place.channel, urgent=self.turn.over)
-        await read()
-
-    async def _call(self, method: str, **arguments: Any) -> dict[str, Any]:
-        return await self.place.workspace.call(method, paced=True, channel=self.place.channel, **arguments)
-
-    @property
     def _covered(self) -> int:
         """So many characters of the text are in earlier parts."""
         return self._message.covered if self._message else 0
 
-    def _full(self) -> str:
-        return turns.text(self.turn)
-
-    def _part(self) -> str:
-        """The text of this part; a code block that the part before had to leave is opened again."""
-        full = self._full()
-        rest = full[self._covered :]
-        fence = open_fence(full[: self._covered]) if rest else None
-        return _reopened(fence, rest) if self._covered else rest
+    async def _call(self, method: str, **arguments: Any) -> dict[str, Any]:
+        return await self.place.workspace.call(method, paced=True, channel=self.place.channel, **arguments)
 
     def _rewrites(self) -> bool:
         """What was sent is not how the text begins any more."""
-        return not self._full().startswith(self._text)
+        return not self.content.full.startswith(self._text)
 
-    def _news(self) -> tuple[list[Chunk], str, dict[str, Chunk]]:
-        """(what has not been sent, the text and the tasks that have been when it is)"""
-        full, sent = self._full(), max(len(self._text), self._covered)
-        text = full[: self._covered + TEXT]
-        shown = {one.id: one.chunk() for one in turns.tasks(self.turn, self._verbosity)}
-        # What only stood for the beginning is over when there is more.
-        more = bool(shown) or len(text) > sent or self.turn.over
-        stood = {id: DONE[id].chunk() if more or id == "setup" else chunk for id, chunk in self._tasks.items() if id in DONE}
-        shown = {**stood, **shown}
-        chunks = [chunk for id, chunk in shown.items() if self._tasks.get(id) != chunk]
-        if len(text) <= sent:
-            return chunks, self._text or full[:sent], shown
-        piece = text[sent:]
-        if sent == self._covered > 0:
-            piece = _reopened(open_fence(full[:sent]), piece)
-        return [*chunks, _said(piece)] if piece else chunks, text, shown
-
-    def _closing(self) -> list[Block]:
-        """What stands below the text when the turn has ended."""
-        trouble = turns.trouble(self.turn)
-        left_out = "_The whole answer is attached below._" if self.left_out else ""
-        return [
-            *([blocks.section(trouble[:1000])] if trouble else []),
-            *turns.row(self.turn, self.place.thread.project_id, preview=self.preview),
-            blocks.context(turns.ending(self.turn, self.stopped_by), left_out),
-        ]
-
-    def _shown(self) -> tuple[str, list[Block]]:
-        """The whole message, as it is posted and edited."""
-        found = turns.tasks(self.turn, self._verbosity)
-        text = cut_markdown(self._part(), TEXT)
-        body: list[Block] = []
-        if found:
-            body.append(blocks.section(turns.listed(found, LIST)))
-        if text:
-            body.append(blocks.markdown(text))
-        if self.turn.over:
-            body += self._closing()
-        else:
-            body.append(blocks.context("_working_"))
-            body += turns.row(self.turn, self.place.thread.project_id, preview=None)
-        plain = line(text or turns.ending(self.turn) or (found[-1].title if found else "working"), 300)
-        return plain, body
-
-
-def _reopened(fence: str | None, rest: str) -> str:
-    """What goes on in another message, in the code block that `fence` opened, if it was in one."""
-    return f"{fence}\n{rest.removeprefix(chr(10))}" if fence else rest.lstrip("\n")
+    def _news(self) -> tuple[list[Chunk], str, Chunks]:
+        return self.content.news(self._text, self._tasks)
 
 
 def _passed(*, ended: bool) -> None:
@@ -380,7 +348,3 @@ def _passed(*, ended: bool) -> None:
         faults.point("slack.ended")
     else:
         faults.point("slack.appended")
-
-
-def _said(text: str) -> Chunk:
-    return {"type": "markdown_text", "text": text}

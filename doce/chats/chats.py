@@ -9,6 +9,7 @@ from doce.chats.channels import Channels
 from doce.chats.claims import Claims
 from doce.chats.installations import Installations
 from doce.chats.messages import Messages
+from doce.chats.states import States
 from doce.chats.threads import Threads
 from doce.clock import Clock
 from doce.db.connection import database
@@ -21,11 +22,12 @@ class Chats:
     messages: Messages
     channels: Channels
     installations: Installations
+    states: States
 
     @classmethod
     def of(cls, key: SecretKey, clock: Clock) -> Chats:
         threads = Threads(clock)
-        return cls(Claims(clock), threads, Messages(clock, threads), Channels(clock), Installations(key, clock))
+        return cls(Claims(clock), threads, Messages(clock, threads), Channels(clock), Installations(key, clock), States(key, clock))
 
     def leave(self, kind: str, team: str) -> bool:
         """doce is no longer in a workspace: its token and what was told in its threads end there. False when it was not known."""

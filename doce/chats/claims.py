@@ -88,6 +88,12 @@ class Claims:
         with database.atomic():
             yield self._settle(claim.id, "done", outcome)
 
+    @contextmanager
+    def going_on(self, claim: Claim) -> Iterator[bool]:
+        """One transaction around a first step of what follows from a claim, which is not its end. Gives False when it is settled."""
+        with database.atomic():
+            yield ChatClaim.select().where(ChatClaim.id == claim.id, ChatClaim.state == "waiting").exists()
+
     def give_up(self, claim: Claim, reason: str) -> None:
         """It cannot be done; said once, never tried again."""
         with database.atomic():

@@ -149,6 +149,11 @@ class Productions:
             self.tell(project.id)
         return self.view(project.id)
 
+    def asked(self, project_id: str, user_id: str, *, since: int) -> bool:
+        """Whether this person has asked for a deploy since (epoch ms): for who died before they knew that they had."""
+        latest = jobs.list(project_id=project_id, type=JobType.PRODUCTION_BUILD)
+        return any(job.user_id == user_id and job.created_at >= since for job in latest)
+
     def rollback(self, project: ProjectView, user_id: str, word: str | None = None) -> ProductionView:
         """Go back to the version before (after a stop, to what it took off), or to the one called `word`; a deploy under way is cancelled.
 

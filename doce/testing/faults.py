@@ -51,6 +51,7 @@ POINTS: dict[str, str] = {
     "slack.claimed": "something from Slack is claimed, Slack does not know, nothing is done about it",
     "slack.settle": "inside the transaction that does what was asked, nothing committed",
     "slack.settled": "what was asked is done and settled, nobody is told",
+    "slack.queued": "a prompt for which what goes on is to end is queued, nothing has ended, its claim is not settled",
     "slack.acted": "something outside was asked, the claim is not settled",
     "slack.intended": "a message is written down, not posted",
     "slack.called": "a message is posted, its time stamp is not kept",
@@ -58,6 +59,8 @@ POINTS: dict[str, str] = {
     "slack.appended": "a stream has more text, nothing else has happened",
     "slack.ended": "a turn's message says its last, no row says so",
     "slack.closed": "a turn's message is closed, what follows it is not sent",
+    "slack.uploading": "a file is written down, Slack does not have it",
+    "slack.uploaded": "a file is in a thread, no row says so",
     "slack.rolling": "a stream has ended in time, its next part is not written down",
     "slack.rolled": "the next part of a stream is written down, nothing is posted",
 }

@@ -55,7 +55,9 @@ class RelayKeeper:
                 except Exception:
                     logger.exception("the relays could not be looked after; trying again")
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), LOOK_S)
+                    # Not wait_for: being woken in the moment of a cancellation would swallow that.
+                    async with asyncio.timeout(LOOK_S):
+                        await self._woken.wait()
                 self._woken.clear()
         finally:
             project_store.changed.remove(wake)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,16 @@ FREE = float("inf")
 async def do(work: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     """At once: these tests have one thread."""
     return work(*arguments, **named)
+
+
+class Clock:
+    """Of who tells. It runs by itself."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
 
 class Desk:
@@ -74,14 +85,21 @@ class Desk:
 
     # A bot that lives and dies
 
-    async def start(self, rate: float = FREE) -> Teller:
-        pace = Pace(factor=rate) if rate != FREE else Pace(factor=1e9)
+    async def start(self, rate: float = FREE, clock: Clock | None = None) -> Teller:
+        clock = clock or Clock()
+        pace = self.pace = Pace(factor=rate if rate != FREE else 1e9)
         settings = self.services.settings
         workspaces = Workspaces(
-            self.services.chats.installations, Calls(pace), api_url=settings.slack_api_url, token=settings.slack_bot_token, do=do
+            self.services.chats.installations,
+            Calls(pace, sleep=clock.sleep),
+            api_url=settings.slack_api_url,
+            token=settings.slack_bot_token,
+            do=do,
         )
         await workspaces.open()
-        teller = Teller(self.services, workspaces, do, pictures=Pictures(self.services, do))
+        teller = self.teller = Teller(
+            self.services, workspaces, do, pictures=Pictures(self.services, do), monotonic=clock.monotonic, sleep=clock.sleep
+        )
         task = asyncio.create_task(teller.run())
 
         async def stop() -> None:
@@ -162,12 +180,12 @@ class Desk:
 
 
 @contextlib.asynccontextmanager
-async def desk(folder: Path, *, rate: float = FREE, start: bool = True, **settings: Any) -> AsyncIterator[Desk]:
+async def desk(folder: Path, *, rate: float = FREE, start: bool = True, clock: Clock | None = None, **settings: Any) -> AsyncIterator[Desk]:
     async with Slack(rate=rate) as slack:
         made = Desk(folder, slack, **settings)
         async with made.parts.feed:
             if start:
-                await made.start(rate)
+                await made.start(rate, clock)
             try:
                 yield made
             finally:

@@ -14,7 +14,7 @@ import httpx
 from doce.testing.slack import Slack
 from doce_slack.door import SlackDoor
 from doce_slack.pace import Pace
-from tests.web.house import House, served
+from tests.web.house import BEGINS_S, House, served
 
 PUBLIC = "https://doce.example.com"
 PASSWORD = "correct horse battery"
@@ -77,7 +77,7 @@ def placed(folder: Path, *, socket: bool = False, installs: bool = False, token:
     # Where the twin listens is known when it does; it has a loop when the house has.
     elsewhere = given.setdefault("slack_api_url", "http://127.0.0.1:1/api/") != "http://127.0.0.1:1/api/"
     with served(folder, **{name: value for name, value in given.items() if value is not None}) as house:
-        house.loop.run(slack.__aenter__())
+        house.loop.run(slack.__aenter__(), BEGINS_S)
         if not elsewhere:
             house.settings.__dict__["slack_api_url"] = slack.api_url
         app: Any = house.listener.config.app
@@ -85,12 +85,12 @@ def placed(folder: Path, *, socket: bool = False, installs: bool = False, token:
         # The house's clock stands still, and this one runs: nothing is held back for long for what may have been written before it.
         door.intake._now_ms = itertools.count(2**42, 60_000).__next__
         app.router.routes[:0] = door.routes()
-        house.loop.run(door.start())
+        house.loop.run(door.start(), BEGINS_S)
         place = Place(house, slack, door)
         try:
             yield place
         finally:
             for browser in place.browsers:
                 browser.close()
-            house.loop.run(door.stop())
-            house.loop.run(slack.__aexit__(None, None, None))
+            house.loop.run(door.stop(), BEGINS_S)
+            house.loop.run(slack.__aexit__(None, None, None), BEGINS_S)

@@ -67,6 +67,21 @@ def test_all_is_well() -> None:
     tried(scenario)
 
 
+def test_an_app_without_slacks_places_for_agents_is_all_right() -> None:
+    async def scenario(slack: Slack) -> None:
+        slack.apply(manifest(Settings(), agent=False))
+        found = await check(of(slack, slack_bot_token=slack.install(slack.workspace)), linked=ADA)
+        assert wrong(found) == [], found
+        assert "without assistant:write" in named(found, "scopes").said
+        # What is missing beside it is another matter.
+        slack.app.scopes = tuple(one for one in slack.app.scopes if one != "files:read")
+        found = await check(of(slack, slack_bot_token=slack.install(slack.workspace)), linked=ADA)
+        assert "lacks assistant:write, files:read" in named(found, "scopes").said
+        assert wrong(found) == ["scopes"]
+
+    tried(scenario)
+
+
 def test_a_token_that_slack_does_not_take() -> None:
     async def scenario(slack: Slack) -> None:
         found = await check(of(slack, slack_bot_token="xoxb-1-2-nobodysnobodys", slack_app_token="xapp-1-A1-2-nobodysnobodys"))

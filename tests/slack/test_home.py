@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
 from doce.auth import preferences
 from doce.db.choices import choose
+from doce.llm.catalog import Model
 from doce.projects.status import ProjectStatus
 from doce.testing.slack import View, refused
 from doce_slack.workspaces import KIND
@@ -37,6 +39,27 @@ def test_somebody_whom_doce_does_not_know_sees_how_to_link(tmp_path: Path) -> No
         view = await opened(house, "cleo")
         assert "/doce link" in words(view)
         assert f"{PUBLIC}/account" in str(view.raw)
+
+    running(scenario, tmp_path)
+
+
+def test_a_provider_that_takes_long_does_not_keep_it_from_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(house: House) -> None:
+        answers, listed = threading.Event(), house.services.catalog.models
+
+        def slow() -> list[Model]:
+            assert answers.wait(20)
+            return [*listed(), Model("far/away", "Far away", "far")]
+
+        monkeypatch.setattr(house.services.catalog, "models", slow)
+        try:
+            await house.slack.open_home("ben")
+            view = await house.slack.until(lambda _: house.slack.home("ben"), 3)
+            assert "Model of new sites" in words(view)
+            assert "rehearsal/site-builder" in str(view.raw)
+        finally:
+            answers.set()
+        await shows(house, "ben", "far/away")
 
     running(scenario, tmp_path)
 

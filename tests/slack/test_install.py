@@ -14,9 +14,11 @@ import peewee
 import pytest
 
 from doce.db.connection import database
+from doce.settings import load
 from doce.testing.slack import Workspace
 from doce_slack.manifest import INSTALL_PATH, REDIRECT_PATH, manifest, scopes
 
+from .house import office
 from .served_door import PUBLIC, Place, placed
 
 pytestmark = pytest.mark.slow
@@ -50,12 +52,12 @@ def begin(browser: httpx.Client) -> str:
     return found.replace("&amp;", "&")
 
 
-def agree(link: str, workspace: Workspace, *, answer: str = "yes") -> str:
+def agree(link: str, workspace: Workspace, *, answer: str = "yes", public: str = PUBLIC) -> str:
     """Where Slack sends the browser back to: path and query."""
     back = httpx.post(link, data={"agree": answer, "team": workspace.id}, trust_env=False)
     assert back.status_code == 302, back.text
-    assert back.headers["location"].startswith(PUBLIC + REDIRECT_PATH)
-    return back.headers["location"].removeprefix(PUBLIC)
+    assert back.headers["location"].startswith(public + REDIRECT_PATH)
+    return back.headers["location"].removeprefix(public)
 
 
 def install(place: Place, browser: httpx.Client, workspace: Workspace) -> httpx.Response:
@@ -127,11 +129,13 @@ def test_a_state_is_of_who_began_it_good_once_and_for_ten_minutes(place: Place, 
     assert again.status_code == 400
     assert "finished before" in again.text
     late = agree(begin(root), beta)
-    assert place.door._installing
-    states = place.door._installing._states
-    before = states._monotonic
-    states._monotonic = lambda: before() + 601
+    place.house.services.clock.advance(s=601)
     assert "more than ten minutes" in root.get(late).text
+    place.house.services.clock.advance(s=-601)
+    state = parse_qs(urlsplit(late).query)["state"][0]
+    mine = place.house.services.users.find("root").id
+    for forged in (state[:-1] + ("0" if state[-1] != "0" else "1"), state.replace(".", "1.", 1), f"{mine}.{2**60}.00.", f"{mine}.ü"):
+        assert "not begun here by you" in root.get(REDIRECT_PATH, params={"state": forged, "code": "1"}).text
     for query in ("", "?state=", "?code=1", "?state=x&code=1", f"?state={'x' * 5000}&code=1"):
         assert root.get(REDIRECT_PATH + query).status_code == 400
 
@@ -249,3 +253,26 @@ def test_without_client_id_there_is_nothing_to_install(db: peewee.SqliteDatabase
         root = place.sign_in("root", "admin")
         assert root.get(INSTALL_PATH).status_code == 404
         assert root.get(REDIRECT_PATH).status_code == 404
+
+
+def test_a_kill_in_the_middle_does_not_fail_it(tmp_path: Path) -> None:
+    with office(tmp_path / "data", load().cache, http=True, linked=(), DOCE_WORKERS="0") as acme:
+        app = acme.town.app
+        acme.home.kill()
+        acme.home.environment |= {"DOCE_SLACK_CLIENT_ID": app.client_id, "DOCE_SLACK_CLIENT_SECRET": app.client_secret}
+        acme.home.start()
+        beta = acme.look(lambda: acme.town.world.add_workspace("Beta"))
+        acme.look(lambda: acme.town.world.add_user(beta, "eve", admin=True))
+        made = acme.home.doce.request("POST", "/api/users", body={"name": "eve", "role": "admin"})
+        own = {"host": f"localhost:{acme.home.port}", "accept": "text/html"}
+        with httpx.Client(base_url=f"http://127.0.0.1:{acme.home.port}", headers=own, trust_env=False) as eve:
+            eve.post("/api/session", json={"name": "eve", "password": made["password"]}).raise_for_status()
+            back = agree(begin(eve), beta, public=f"http://localhost:{acme.home.port}")
+            acme.home.kill()
+            acme.home.start()
+            done = eve.get(back)
+            assert done.status_code == 200, done.text
+            assert "doce is in Beta" in done.text
+            again = eve.get(back)
+            assert again.status_code == 400
+            assert "finished before" in again.text

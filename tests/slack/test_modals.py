@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from doce.events import vocabulary as said
+from doce.llm.catalog import Model
 from doce.projects.status import ProjectStatus
-from doce.testing.slack import refused
+from doce.projects.views import ProjectView
+from doce.testing.slack import Seen, refused
 
 from .surface_house import House, running, words
 
@@ -155,17 +157,24 @@ def test_all_questions_of_a_request_are_answered_in_one_dialog(tmp_path: Path) -
     running(scenario, tmp_path)
 
 
+async def permission_asked(house: House, agent: Agent) -> tuple[Seen, ProjectView]:
+    """The agent of a project of ada's asks whether it may delete something, and ada is about to say no: the card and the project."""
+    slack = house.slack
+    house.agent(agent)
+    card, project = await house.made()
+    prompt = house.services.prompts.next(project.id)
+    assert prompt
+    house.turn(prompt, end=False)
+    house.ask(project, prompt, said.PermissionRequested(request_id="per_1", permission="bash", patterns=["rm *"], title="rm -rf dist"))
+    asked = await slack.until(lambda _: next((one for one in slack.thread("#sites", card.ts) if "Deny and say…" in one.shown), None))
+    await slack.click("ada", house.message(asked), "doce:deny_say")
+    return card, project
+
+
 def test_deny_and_say_what_to_do_instead(tmp_path: Path) -> None:
     async def scenario(house: House) -> None:
         slack, agent = house.slack, Agent()
-        house.agent(agent)
-        card, project = await house.made()
-        prompt = house.services.prompts.next(project.id)
-        assert prompt
-        house.turn(prompt, end=False)
-        house.ask(project, prompt, said.PermissionRequested(request_id="per_1", permission="bash", patterns=["rm *"], title="rm -rf dist"))
-        asked = await slack.until(lambda _: next((one for one in slack.thread("#sites", card.ts) if "Deny and say…" in one.shown), None))
-        await slack.click("ada", house.message(asked), "doce:deny_say")
+        card, _ = await permission_asked(house, agent)
         first = await house.dialog("ada")
         await slack.submit("ada", first, {"text": "Keep it, write over it."})
         await slack.until(lambda _: any("⛔ Denied" in one.shown for one in slack.thread("#sites", card.ts)))
@@ -177,14 +186,7 @@ def test_deny_and_say_what_to_do_instead(tmp_path: Path) -> None:
 def test_an_answer_that_somebody_else_gave_first_is_said_in_the_dialog(tmp_path: Path) -> None:
     async def scenario(house: House) -> None:
         slack, agent = house.slack, Agent()
-        house.agent(agent)
-        card, project = await house.made()
-        prompt = house.services.prompts.next(project.id)
-        assert prompt
-        house.turn(prompt, end=False)
-        house.ask(project, prompt, said.PermissionRequested(request_id="per_1", permission="bash", patterns=["rm *"], title="rm -rf dist"))
-        asked = await slack.until(lambda _: next((one for one in slack.thread("#sites", card.ts) if "Deny and say…" in one.shown), None))
-        await slack.click("ada", house.message(asked), "doce:deny_say")
+        _, project = await permission_asked(house, agent)
         view = await house.dialog("ada")
         house.services.requests.answer_permission(project.id, "per_1", "once", house.ada.id)
         await slack.submit("ada", view, {"text": "No."})
@@ -314,18 +316,16 @@ def test_a_provider_that_takes_long_keeps_no_dialog_from_opening(tmp_path: Path,
 
 def test_models_too_many_for_a_list_are_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(house: House) -> None:
-        found = house.door.modals.models(house.ada)
-        many = type(found)([*found.options, *((f"many/model-{n}", f"Model {n}") for n in range(200))], found.default)
-        monkeypatch.setattr(house.door.modals, "models", lambda person, chosen="": many)
+        catalog = house.services.catalog
+        many = [*catalog.models(), *(Model(f"many/model-{n}", f"Model {n}", "many") for n in range(200))]
+        monkeypatch.setattr(catalog, "models", lambda: many)
         _, project = await house.made()
         card = house.slack.messages("#sites")[0]
         await house.slack.click("ada", house.message(card), "doce:menu", f"model:{project.id}")
         view = await house.dialog("ada")
         assert view.blocks[0]["element"]["type"] == "external_select"
-        body = {"user": {"id": house.user("ada").id}, "value": "del-19"}
-        workspace = await house.door.workspaces.of(house.team)
-        assert workspace
-        offered = await house.door.modals.suggest(body, workspace)
+        offered = await house.slack.suggest("ada", view, view.blocks[0]["element"]["action_id"], "del-19")
         assert [one["value"] for one in offered] == ["many/model-19", *(f"many/model-19{n}" for n in range(10))]
+        assert len(await house.slack.suggest("ada", view, view.blocks[0]["element"]["action_id"])) == 100
 
     running(scenario, tmp_path)

@@ -99,6 +99,22 @@ def test_urgent_ones_go_first_and_the_others_in_their_order() -> None:
     assert asyncio.run(run()) == ["c", "a", "b", "d"]
 
 
+def test_what_becomes_urgent_goes_before_those_that_asked_earlier() -> None:
+    async def run() -> list[str]:
+        time, order = Time(), []
+        pace = Pace(monotonic=time.monotonic, sleep=time.sleep)
+        await pace.turn("T1", "chat.update")
+        turns = {name: pace.ask("T1", "chat.update") for name in "abc"}
+        for name, turn in turns.items():
+            turn.add_done_callback(lambda _, name=name: order.append(name))
+        pace.hurry("T1", "chat.update", None, turns["c"])
+        await asyncio.gather(*turns.values())
+        await pace.turn("T1", "chat.update")
+        return order
+
+    assert asyncio.run(run()) == ["c", "a", "b"]
+
+
 def test_somebody_who_no_longer_waits_takes_no_turn() -> None:
     async def run() -> float:
         time = Time()

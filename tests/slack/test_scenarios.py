@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -58,6 +59,13 @@ def test_the_same_event_twice_is_one_turn(acme: Office) -> None:
     acme.ended(root, 2)
     acme.run(acme.town.settled())
     assert texts(acme, root)[1:] == [only("once")]
+
+
+def test_addresses_have_the_port_that_was_really_taken(acme: Office) -> None:
+    """The office begins with DOCE_PORT=0."""
+    root = acme.begin()
+    (link,) = [one for one in acme.thread(root)[0].controls if one.text == "Open in doce"]
+    assert urlsplit(link.url).port == acme.home.port
 
 
 def test_a_mention_is_told_twice_and_is_one_turn(acme: Office) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from doce_slack.conversation import UNTRUSTED
+from doce_slack.context import UNTRUSTED
 from doce_slack.workspaces import KIND
 
 from .surface_house import House, running, words

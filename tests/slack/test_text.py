@@ -9,7 +9,7 @@ from doce.events.log import Event, encode
 from doce.opencode.turn import Turn
 from doce_slack import saying, text, turns
 from doce_slack.heard import mentions, spoken
-from doce_slack.turn_message import _reopened
+from doce_slack.turn_content import reopened
 
 WORDS = st.lists(
     st.sampled_from(["<", "@", "!", "#", "channel", "here", "everyone", "a", " ", "\n", "\n\n\n", "```", "&", ">", "é", "𝒳", "word"]),
@@ -75,8 +75,8 @@ def test_a_text_that_is_cut_closes_its_code_block() -> None:
 
 
 def test_a_code_block_is_opened_again_with_its_first_line_in_place() -> None:
-    assert _reopened("```js", "\nlet a\n```") == "```js\nlet a\n```"
-    assert _reopened(None, "\n\nmore") == "more"
+    assert reopened("```js", "\nlet a\n```") == "```js\nlet a\n```"
+    assert reopened(None, "\n\nmore") == "more"
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ import pytest
 from doce.events import log
 from doce.events import vocabulary as told
 from doce.testing.slack import hang, limited, refused, reset, server_error
-from doce_slack import calls, reporter, turn_message
-from doce_slack.turn_message import CONTINUED
+from doce_slack import calls, project_reporter, reporter, turn_message
+from doce_slack.turn_content import CONTINUED
 
-from .desk import Desk, desk
+from .desk import Clock, Desk, desk
 from .house import said
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
@@ -28,7 +28,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has to watch."""
     monkeypatch.setattr(turn_message, "APPEND_S", 0.05)
     monkeypatch.setattr(turn_message, "EDIT_S", 0.05)
-    monkeypatch.setattr(reporter, "CARD_S", 0.05)
+    monkeypatch.setattr(project_reporter, "CARD_S", 0.05)
     monkeypatch.setattr(reporter, "MAX_REST_S", 0.1)
     monkeypatch.setattr(reporter, "REST_S", 0.05)
     monkeypatch.setattr(calls, "REST_S", 0.01)
@@ -154,6 +154,73 @@ def test_slack_is_away_for_a_while(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def test_a_card_whose_edit_was_lost_is_edited_when_slack_is_back(tmp_path: Path) -> None:
+    """Although nothing else happens."""
+
+    async def scenario(made: Desk) -> None:
+        await begun(made)
+        await ended(made)
+        await made.told()
+        made.slack.faults.add("chat.update", server_error(503), times=5)
+        made.services.projects.rename(made.project.id, "Fornada")
+        await made.until(lambda: "Fornada" in made.seen()[0].shown)
+
+    play(tmp_path, scenario)
+
+
+class Rested(Clock):
+    """A clock on which resting takes no time: it is moved on by it. `at` a time something happens."""
+
+    def __init__(self) -> None:
+        self._rested = 0.0
+        self._at, self._then = float("inf"), list[Callable[[], None]]()
+
+    def at(self, seconds: float, then: Callable[[], None]) -> None:
+        self._at, self._then = self.monotonic() + seconds, [then]
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._rested
+
+    async def sleep(self, seconds: float) -> None:
+        self._rested += seconds
+        if self.monotonic() >= self._at and self._then:
+            self._then.pop()()
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("streams", [True, False])
+def test_slack_is_away_for_a_whole_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streams: bool) -> None:
+    """Nothing is lost or doubled, the card too is right in the end, and Slack is not asked all the time meanwhile."""
+    for place, name, seconds in ((reporter, "REST_S", 1.0), (reporter, "MAX_REST_S", 60.0), (calls, "REST_S", 1.0)):
+        monkeypatch.setattr(place, name, seconds)
+    clock = Rested()
+
+    async def scenario(made: Desk) -> None:
+        made.slack.streams = streams
+        await begun(made)
+        back, asked = asyncio.Event(), made.slack.calls
+        for method in (*CALLS, "conversations.replies", "agents.sessions.setStatus", "reactions.add", "auth.test"):
+            made.slack.faults.add(method, server_error(503), times=10_000)
+        before = len(asked)
+
+        def again() -> None:
+            made.slack.faults.clear()
+            back.set()
+
+        clock.at(60, again)
+        made.services.projects.rename(made.project.id, "Fornada")
+        made.say(" It is a bakery.")
+        await asyncio.wait_for(back.wait(), 20)
+        assert 3 <= len(asked) - before <= 40
+        made.say(" With bread.")
+        await ended(made)
+        await made.told()
+        assert "Fornada" in made.seen()[0].shown
+        assert len([one for one in made.seen()[1:] if said(one)]) == 1
+
+    play(tmp_path, scenario, clock=clock)
+
+
 def test_what_slack_does_not_take_is_said_in_plain_text(tmp_path: Path) -> None:
     async def scenario(made: Desk) -> None:
         made.slack.streams = False
@@ -260,7 +327,7 @@ def test_restarts_and_trouble_at_any_moment(tmp_path: Path, seed: int) -> None:
 
 def test_the_card_of_a_project_that_is_deleted_says_so_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also a moment after the card was edited: nothing is told in the thread from then on."""
-    monkeypatch.setattr(reporter, "CARD_S", 600.0)
+    monkeypatch.setattr(project_reporter, "CARD_S", 600.0)
 
     async def scenario(made: Desk) -> None:
         await begun(made)
@@ -327,6 +394,18 @@ def test_turns_are_told_in_the_order_in_which_they_began(tmp_path: Path) -> None
         await made.until(lambda: len(made.seen()) == 4)
         await made.told()
         assert [said(one) for one in made.seen()[2:]] == ["sooner", "later"]
+
+    play(tmp_path, scenario)
+
+
+def test_a_thread_that_has_news_while_doce_stops_keeps_it_from_nothing(tmp_path: Path) -> None:
+    async def scenario(made: Desk) -> None:
+        await begun(made)
+        await ended(made)
+        await made.told()
+        for reporter_, _ in made.teller._running.values():
+            reporter_.wake()
+        await asyncio.wait_for(made.stop(), 5)
 
     play(tmp_path, scenario)
 

@@ -15,6 +15,8 @@ from doce.testing.slack.things import Channel, Message, User, View
 from doce.testing.slack.writing import typed
 
 Raw = dict[str, Any]
+#: Most that an app may offer for a list that it fills.
+OPTIONS = 100
 
 
 class Pressing(Person):
@@ -168,6 +170,28 @@ class Pressing(Person):
             view.errors = {}
             delivery.error = self.responses.submitted(view, delivery.answer)
         return delivery
+
+    async def suggest(self, who: User | str, view: View, name: str, typed_in: str = "") -> list[Raw]:
+        """Type letters into a list that the app fills (by action id): the options that it offers.
+
+        Raises Impossible when there is no such list, or too few letters for it.
+        """
+        user = self.slack.world.user(who)
+        found = [each for each in layout.elements(view.blocks) if each[1]["action_id"] == name]
+        if not found or found[0][1]["type"] not in ("external_select", "multi_external_select"):
+            raise Impossible(f"there is no {name!r} that the app fills")
+        block, element = found[0]
+        if not view.open or view.user != user.id or len(typed_in) < element.get("min_query_length", 3):
+            raise Impossible("Slack does not ask the app for that")
+        payload = self._interaction("block_suggestion", user) | {
+            "action_id": name, "block_id": block["block_id"], "value": typed_in, "view": shapes.view(self.slack, view),
+            "container": {"type": "view", "view_id": view.id},
+        }  # fmt: skip
+        delivery = await self._arrive(Delivery("interactive", payload, user.team))
+        options = delivery.answer.get("options") if isinstance(delivery.answer, dict) else None
+        if not isinstance(options, list) or len(options) > OPTIONS:
+            raise Impossible(f"the app offered nothing that Slack shows: {delivery.error or delivery.answer}")
+        return options
 
     def fill(self, view: View, values: Mapping[str, Any]) -> None:
         """Put values into fields. Raises Impossible."""

@@ -93,6 +93,7 @@ class Slack:
         self.react, self.unreact = self.people.react, self.people.unreact
         self.slash, self.shortcut, self.click = self.people.slash, self.people.shortcut, self.people.click
         self.submit, self.close, self.open_home = self.people.submit, self.people.close, self.people.open_home
+        self.suggest = self.people.suggest
         self.stop_stream, self.invite, self.kick = self.people.stop, self.people.invite, self.people.kick
 
     def _furnish(self) -> None:
