@@ -14,7 +14,7 @@ from doce_slack.text import escaped, line
 ICONS = {
     "building": ":hammer_and_wrench:", "idle": ":white_circle:", "needs you": ":raised_hand:", "deploying": ":rocket:",
     "live": ":large_green_circle:", "failed": ":red_circle:", "stopped": ":black_circle:", "sleeping": ":zzz:", "deleted": ":wastebasket:",
-    "starting": ":hourglass_flowing_sand:",
+    "starting": ":hourglass_flowing_sand:", "deleting": ":hourglass_flowing_sand:",
 }  # fmt: skip
 
 #: States in which something is going on.
@@ -24,7 +24,7 @@ RUNNING = ("building", "starting", "deploying", "needs you")
 def state(project: ProjectView, production: ProductionView, *, asks: bool) -> str:
     """One word for how a project is."""
     if project.status is ProjectStatus.DELETING:
-        return "deleted"
+        return "deleting"
     if project.status is ProjectStatus.ERROR:
         return "failed"
     if asks:
@@ -77,7 +77,15 @@ def _menu(project: ProjectView) -> Block:
     return blocks.overflow("menu", [blocks.option(name, f"{word}:{project.id}") for name, word in names])
 
 
+def going(name: str) -> tuple[str, list[Block]]:
+    """The card of a project while it is deleted: nothing can be done with it any more."""
+    return _left(name, "deleting", "Its files, versions and address are being removed.")
+
+
 def gone(name: str) -> tuple[str, list[Block]]:
     """What is left of the card of a deleted project."""
-    text = f"*{escaped(name)}*  ·  {ICONS['deleted']} deleted"
-    return f"doce · {name} — deleted", [blocks.section(text), blocks.context("Its files, versions and address are gone.")]
+    return _left(name, "deleted", "Its files, versions and address are gone.")
+
+
+def _left(name: str, word: str, rest: str) -> tuple[str, list[Block]]:
+    return f"doce · {name} — {word}", [blocks.section(f"*{escaped(name)}*  ·  {ICONS[word]} {word}"), blocks.context(rest)]

@@ -10,7 +10,7 @@ from doce.projects.status import ProjectStatus
 from doce_slack import build_logs
 from doce_slack.blocks import Block
 from doce_slack.calls import Lost
-from doce_slack.card import card, gone
+from doce_slack.card import card, going, gone
 from doce_slack.deploys import UNDER_WAY, Deploy
 from doce_slack.request_reporter import RequestReporter
 from doce_slack.telling import Telling
@@ -29,6 +29,8 @@ class CardReporter:
         self.due, self.deleted = True, False
         self._at = float("-inf")
         self._card: tuple[str, list[Block]] | None = None
+        #: what the project was called when it was last seen
+        self._name = "The project"
 
     @property
     def now(self) -> bool:
@@ -54,7 +56,7 @@ class CardReporter:
             text, body = await self._on.do(self._shown)
         except NotFound:
             self.deleted = True
-            text, body = gone(self._card[0].removeprefix("doce · ").partition(" ")[0] if self._card else "project")
+            text, body = gone(self._name)
         if self._card == (text, body):
             return
         message = self._on.place.last(CARD)
@@ -71,8 +73,11 @@ class CardReporter:
 
     def _shown(self) -> tuple[str, list[Block]]:
         project = self._on.services.projects.get(self._on.thread.project_id)
-        if self.deleted or project.status is ProjectStatus.DELETING:
+        self._name = project.name
+        if self.deleted:
             return gone(project.name)
+        if project.status is ProjectStatus.DELETING:
+            return going(project.name)
         production = self._on.services.productions.view(project.id)
         by, asks = self._on.thread.external_user, self._requests.waiting
         return card(self._on.services.settings, project, production, by=by, asks=asks, prompt=project.prompt)

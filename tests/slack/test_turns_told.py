@@ -333,10 +333,22 @@ def test_the_card_of_a_project_that_is_deleted_says_so_at_once(tmp_path: Path, m
         await begun(made)
         made.completed()
         await made.over()
+        name = made.project.name
         made.services.projects.delete(made.project.id, made.ada.id)
         made.tell(told.ProjectDeleted())
         await made.until(lambda: "deleted" in made.seen()[0].shown)
         await made.until(lambda: not made.seen()[0].controls)
+        assert name in made.seen()[0].shown
+
+
+def test_the_card_of_a_project_that_is_being_deleted_does_not_say_that_it_is_gone(tmp_path: Path) -> None:
+    async def scenario(made: Desk) -> None:
+        await begun(made)
+        made.completed()
+        await made.over()
+        made.services.projects.delete(made.project.id, made.ada.id)
+        await made.until(lambda: "deleting" in made.seen()[0].shown and not made.seen()[0].controls)
+        assert "gone" not in made.seen()[0].shown
 
     play(tmp_path, scenario)
 
