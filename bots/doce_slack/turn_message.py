@@ -213,6 +213,10 @@ class TurnMessage:
         try:
             await self._call(method, ts=self.ts, chunks=chunks or None, blocks=closing if ends else None)
         except (Lost, Refused) as error:
+            if isinstance(error, Refused) and self._said_all:
+                # Nothing is left to be said in it, and it ends by itself in time.
+                await self._close()
+                return
             if isinstance(error, Refused) and error.code not in ENDED and error.code not in UNFIT:
                 raise
             logger.info("a stream goes on as a message that is edited: %s", error, extra={"about": self.about})

@@ -123,8 +123,13 @@ class Office:
         return self.until(see, timeout_s)
 
     def busy(self, root: str, where: str = "#sites") -> Seen:
-        """The message of the turn that goes on."""
-        return self.until(lambda: [one for one in self.town.thread(where, root) if one.stream == "streaming"], 45)[0]
+        """The message of the turn that goes on: a stream, or one that is edited when there were many a moment ago."""
+
+        def goes_on(one: Seen) -> bool:
+            return not is_turn(one) and (one.stream == "streaming" or any(found.action_id == "doce:stop" for found in one.controls))
+
+        # The card at the root has such a button, too.
+        return self.until(lambda: [one for one in self.town.thread(where, root)[1:] if goes_on(one)], 45)[0]
 
     def shows(self, root: str, words: str, where: str = "#sites", timeout_s: float = 30.0) -> Seen:
         """The first message of a thread that shows `words`."""

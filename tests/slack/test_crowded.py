@@ -108,6 +108,21 @@ def test_how_a_turn_ended_is_said_before_its_stream_may_end(tmp_path: Path) -> N
     play(tmp_path, scenario)
 
 
+def test_a_stream_that_cannot_be_ended_after_all_was_said_keeps_nothing_waiting(tmp_path: Path) -> None:
+    async def scenario(made: Desk) -> None:
+        made.sent()
+        made.say("One.")
+        await made.shows("One.")
+        closed(made, "chat.stopStream", 1.5)
+        made.completed()
+        await made.over()
+        made.slack.streams = False
+        await made.told()
+        made.check()
+
+    play(tmp_path, scenario)
+
+
 def test_the_end_of_a_turn_does_not_wait_behind_others(tmp_path: Path) -> None:
     async def scenario(made: Desk) -> None:
         made.slack.streams = False

@@ -142,8 +142,7 @@ def test_a_queued_prompt_is_sent_now_by_its_button(acme: Office) -> None:
 def test_a_turn_is_stopped_in_the_middle_of_a_tool(acme: Office) -> None:
     root = acme.begin()
     acme.say("[[rehearse run: sleep 60]]", root)
-    running = acme.shows(root, "Run sleep 60")
-    assert running.stream == "streaming"
+    acme.shows(root, "Run sleep 60")
     began = time.monotonic()
     acme.say("stop", root)
     stopped = acme.ended(root, 2)[1]
