@@ -343,6 +343,7 @@ def test_it_is_not_made_half_when_it_cannot_be_started(scene: Scene, monkeypatch
     assert scene.up(scene.service())["preview"].state == "running"
 
 
+@pytest.mark.nightly
 def test_the_disk_of_the_engine_is_full(tmp_path: Path) -> None:
     """Its data may lie on a disk of its own."""
     if os.geteuid() != 0 or PrivateEngine.missing():

@@ -204,6 +204,7 @@ def test_stop_in_the_panel(page: Page, lab: str) -> None:
     expect(asked.locator("button:has-text('Stop')")).to_be_disabled()
 
 
+@pytest.mark.nightly
 def test_a_question_is_answered_in_the_panel(page: Page, lab: str) -> None:
     run_all(page, lab, "asking")
     asked = cell(page, "rehearse question")
@@ -217,6 +218,7 @@ def test_a_question_is_answered_in_the_panel(page: Page, lab: str) -> None:
     expect(asked.locator(".doce-panel")).to_contain_text("completed")
 
 
+@pytest.mark.nightly
 def test_a_tab_reloaded_in_mid_turn_shows_the_rest_and_nothing_twice(page: Page, lab: str) -> None:
     run_all(page, lab, "reloading")
     expect(panel(page, "rehearse slow")).to_contain_text("word3")

@@ -30,7 +30,7 @@ pytestmark = [
 #: For a machine that is busy with other work.
 PATIENCE_S = 400
 FOLDER = Path(__file__).parents[2] / "notebooks"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
+NAMES = [pytest.param(path.stem, marks=pytest.mark.nightly if path.stem == "ops" else ()) for path in sorted(FOLDER.glob("*.ipynb"))]
 
 
 @pytest.fixture
@@ -240,6 +240,7 @@ def test_async_readers_and_readers_that_stop_early(kernel: Kernel) -> None:
     assert "doce" not in kernel.run("print([thread.name for thread in threading.enumerate() if 'panel' in thread.name])")
 
 
+@pytest.mark.nightly
 def test_ten_panels_at_once_two_on_one_project_and_nothing_left(place: Path) -> None:
     done = run(
         cells(

@@ -112,7 +112,7 @@ def test_a_deploy_is_asked_for_once(acme: Office, over: bool) -> None:
     assert not [one for one in told if "deployed already" in one.shown]
 
 
-@pytest.mark.parametrize("fault", ["", "slack.uploading", "slack.uploaded"])
+@pytest.mark.parametrize("fault", [pytest.param("", marks=pytest.mark.nightly), "slack.uploading", "slack.uploaded"])
 def test_a_picture_is_owed_until_it_is_in_the_thread(acme: Office, fault: str, tmp_path: Path) -> None:
     def pictures() -> list[str]:
         return [name for one in acme.town.thread("#sites", root) for name in one.files]

@@ -25,7 +25,7 @@ def home(request: pytest.FixtureRequest, cache: Path, tmp_path_factory: pytest.T
     if request.param == "docker":
         request.getfixturevalue("images")
     data = tmp_path_factory.mktemp("builds") / "data"
-    with (docked if request.param == "docker" else house)(data, cache, DOCE_BUILD_TIMEOUT_S="40", DOCE_DRAIN_S="1") as made:
+    with (docked if request.param == "docker" else house)(data, cache, DOCE_BUILD_TIMEOUT_S="25", DOCE_DRAIN_S="1") as made:
         yield made
 
 
@@ -55,7 +55,7 @@ def test_nobody_waits_for_a_build_and_it_ends_in_time(home: House) -> None:
 
     over = deploy(home, project)
     assert over["status"] == "failed"
-    assert "did not end within 40 s" in over["error"]
+    assert "did not end within 25 s" in over["error"]
 
     write(home, project, PAGE, "---\nimport nothing from './nowhere.js';\n---\n<p>{nothing}</p>\n")
     broken = deploy(home, project)

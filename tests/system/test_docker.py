@@ -236,6 +236,7 @@ def test_an_agent_cannot_change_what_doce_runs_for_it(home: House, site: str, cl
     assert (home.folder / "projects" / site / "compose.yaml").read_text() == shown
 
 
+@pytest.mark.nightly
 def test_a_user_that_the_images_do_not_know(images: None, cache: Path, tmp_path: Path) -> None:
     """As on a machine whose person is not the first one."""
     with docked(tmp_path / "data", cache, DOCE_CONTAINER_UID="1234") as home:

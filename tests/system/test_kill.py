@@ -45,11 +45,12 @@ def test_a_turn_goes_on_over_a_kill_and_readers_miss_nothing(tmp_path: Path, cac
 @pytest.mark.parametrize(
     "point",
     [
-        "docker.up", "opencode.prompt.intended", "opencode.prompt.sent", "queue.finish@4",
+        "docker.up", "opencode.prompt.intended", "opencode.prompt.sent",
         *(
             pytest.param(point, marks=pytest.mark.nightly)
             for point in (
-                "project.create.copied", "process.started", "opencode.session.created", "opencode.prompt.before", "queue.finished@2",
+                "project.create.copied", "process.started", "opencode.session.created", "opencode.prompt.before", "queue.finish@4",
+                "queue.finished@2",
             )
         ),
     ],
@@ -85,7 +86,9 @@ def test_killed_in_the_pipeline_it_goes_on_and_sends_the_prompt_once(tmp_path: P
                 continue
 
 
-@pytest.mark.parametrize("point", ["docker.stop", "project.delete.destroyed", "project.delete.removed"])
+@pytest.mark.parametrize(
+    "point", ["docker.stop", pytest.param("project.delete.destroyed", marks=pytest.mark.nightly), "project.delete.removed"]
+)
 def test_killed_while_it_ends_a_project_it_finishes_the_job(tmp_path: Path, cache: Path, point: str) -> None:
     with house(tmp_path / "data", cache) as home:
         project, _ = home.create("a kiosk")

@@ -90,7 +90,9 @@ def test_a_stop_right_after_the_prompt_is_not_lost(home: House, site: str) -> No
         assert events[-1].time - sent < 6000, "also an agent that never began is not waited for"
 
 
-@pytest.mark.parametrize("fault", ["500", "429", "break", "error"])
+@pytest.mark.parametrize(
+    "fault", ["500", pytest.param("429", marks=pytest.mark.nightly), "break", pytest.param("error", marks=pytest.mark.nightly)]
+)
 def test_a_model_that_fails_once_is_asked_again(home: House, site: str, fault: str) -> None:
     after = last_seq(home, site)
     prompt = home.doce.chat(site, f"[[rehearse {fault}]] [[rehearse long 3000]]")
