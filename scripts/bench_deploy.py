@@ -28,6 +28,7 @@ from bench_stack import remove_all, served, status_is, until
 
 from doce.client import Doce
 from doce.client.reading import Event
+from doce.docker.compose import project_name
 
 DRAIN_S, HEALTHY_S = 3, 10
 BIG = 24 * 1024 * 1024
@@ -289,7 +290,7 @@ def load(url: str, big: str | None, stream: str | None) -> contextlib.AbstractCo
 
 
 def beside_nginx(site: Site, url: str) -> bool:
-    """Requests a second of the same files: doce's production and a plain nginx, in turns."""
+    """Requests a second of the same files: doce's production and a plain nginx in the same network, in turns."""
     import docker
 
     files = site.workspace.parents[2] / "production" / site.id / "current" / "dist"
@@ -304,7 +305,8 @@ def beside_nginx(site: Site, url: str) -> bool:
         file.flush()
         Path(file.name).chmod(0o644)
         plain = engine.containers.run(
-            "doce/web", ["nginx", "-e", "stderr", "-c", "/nginx.conf"], detach=True, ports={"8080/tcp": ("127.0.0.1", 0)},
+            "doce/web", ["nginx", "-e", "stderr", "-c", "/nginx.conf"], detach=True,
+            ports={"8080/tcp": ("127.0.0.1", 0)}, network=project_name(site.id),
             volumes=[f"{file.name}:/nginx.conf:ro", f"{files.resolve()}:/site:ro"],
         )  # fmt: skip
         try:
