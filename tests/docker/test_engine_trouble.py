@@ -77,7 +77,7 @@ class Scene:
 
     def service(self, name: str = "preview", image: str = BARE.tag, command: tuple[str, ...] = FOREVER) -> Service:
         port = {"preview": 4321, "opencode": 3000}[name]
-        return Service(name=name, image=image, command=command, port=port, host_port=port + 40000, probe=Probe(any_status=True))
+        return Service(name=name, image=image, command=command, port=port, host_port=port + 20000, probe=Probe(any_status=True))
 
     def up(self, *services: Service) -> dict[str, ServiceState]:
         root = self.settings.data / "projects" / "prj_a"

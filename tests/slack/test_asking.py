@@ -15,7 +15,7 @@ def test_a_permission_is_given_by_its_button_and_the_late_click_is_told(acme: Of
     message = acme.say(ASK, root)
     asked = acme.shows(root, "doce wants to use", timeout_s=60)
     acme.until(lambda: "raised_hand" in acme.town.thread("#sites", root)[2].reactions)
-    assert acme.look(lambda: acme.town.world.sessions[acme.town.channel("#sites").id, root].status) == "suspended"
+    acme.until(lambda: acme.town.world.sessions[acme.town.channel("#sites").id, root].status == "suspended")
     assert acme.click(asked, "doce:allow").acked
     answered = acme.shows(root, "✅ Allowed once by <@")
     assert not answered.controls
