@@ -33,7 +33,15 @@ def _origin(text: str) -> str:
     return text
 
 
+def _registry(text: str) -> str:
+    """`text` if it can stand before the name of an image. Raises ValueError."""
+    if not re.fullmatch(r"[A-Za-z0-9.-]+(:\d{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*", text):
+        raise ValueError(f"{text!r} is no registry; registry.example.org/team is one, with no scheme and no slash at its end")
+    return text
+
+
 Origin = Annotated[str, AfterValidator(_origin)]
+Registry = Annotated[str, AfterValidator(_registry)]
 
 
 class Settings(BaseModel):
@@ -60,7 +68,7 @@ class Settings(BaseModel):
     node_image: str = Field("doce/node", description="Image of previews and builds; doce's own is built when missing, others are pulled.")
     agent_image: str = Field("doce/agent", description="Image of coding agents.")
     web_image: str = Field("doce/web", description="Image of what serves deployed sites.")
-    registry: str | None = Field(
+    registry: Registry | None = Field(
         None, description="Registry that doce's own images are pulled from where it has them, as host/team; see `doce images push`."
     )
     container_uid: int | None = Field(
@@ -180,7 +188,8 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        raise BadRequest(f"{PREFIX}{name.upper()} is not valid: {first['msg']}.", hint=Settings.model_fields[name].description) from None
+        reason = first["msg"].removeprefix("Value error, ")
+        raise BadRequest(f"{PREFIX}{name.upper()} is not valid: {reason}.", hint=Settings.model_fields[name].description) from None
 
 
 def client_environment(environ: Mapping[str, str] | None = None) -> tuple[str | None, SecretStr | None]:

@@ -17,8 +17,8 @@ from doce.docker.container import LAUNCH, LAUNCHER, Recipe, home, mounts
 from doce.docker.debian import Root
 from doce.docker.images import Image, described
 from doce.docker.ownership import FALLBACK, container_user, give, known
-from doce.errors import Unavailable
-from doce.settings import Settings
+from doce.errors import BadRequest, Unavailable
+from doce.settings import Settings, load
 from doce.stacks.stack import Mount, Service, Stack
 from doce.toolchain.packages import Package
 
@@ -63,6 +63,14 @@ def test_every_container_is_hardened_whatever_it_is_for(stack: Stack, recipe: Re
         assert made["entrypoint"][:2] == ["/bin/bash", LAUNCH], "the words of a command stay words"
         assert made["command"] == list(service.command)
         assert not any("docker.sock" in source for source in [mount["source"] for mount in made["mounts"]])
+
+
+def test_a_registry_is_what_stands_before_the_name_of_an_image() -> None:
+    for good in ("registry.example.org", "registry.example.org:5000/team", "127.0.0.1:5000/a/b-c"):
+        assert load({"DOCE_REGISTRY": good}).registry == good
+    for wrong in ("http://registry.example.org", "registry.example.org/", "registry.example.org/Team", "a b", "host:port"):
+        with pytest.raises(BadRequest, match=r"DOCE_REGISTRY is not valid: '.*' is no registry"):
+            load({"DOCE_REGISTRY": wrong})
 
 
 def test_only_its_own_folders_are_mounted(stack: Stack) -> None:
