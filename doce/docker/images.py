@@ -174,8 +174,13 @@ class Images:
         return True
 
     def fetch_ahead(self, *names: str) -> None:
-        """Begin to fetch the npm packages of images that will be built, while Debian's are; who needs one then waits for it."""
-        missing = [self._images[name] for name in names if self._registry is None and self._built_here(name) and not self.ready(name)]
+        """Begin to fetch the npm packages of images that will be built; who needs one then waits for it. With a registry nobody knows
+        yet what will be built."""
+        if self._registry is None:
+            self._begin_to_fetch([self._images[name] for name in names if self._built_here(name) and not self.ready(name)])
+
+    def _begin_to_fetch(self, missing: list[Image]) -> None:
+        """While Debian's packages are fetched and unpacked."""
         for package in dict.fromkeys(package for image in missing for package in image.npm):
             threading.Thread(target=self._fetch, args=(package,), name=f"doce-fetch-{package.name}", daemon=True).start()
 
@@ -222,7 +227,7 @@ class Images:
             return False
         if not anew and self._taken(image, report):
             return True
-        self.fetch_ahead(image.name)
+        self._begin_to_fetch([image])
         self._cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._cache) as folder:
             content = Path(folder) / "root.tar"
