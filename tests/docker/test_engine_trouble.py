@@ -35,11 +35,16 @@ BARE = Image("test-bare", "doce/test-bare", BASE)
 FOREVER = ("sh", "-c", "echo it runs; exec tail -f /dev/null")
 
 
-@pytest.fixture(scope="module")
-def private() -> Iterator[PrivateEngine]:
+def private_engine() -> PrivateEngine:
+    """One that does not run yet."""
     if os.geteuid() != 0 or PrivateEngine.missing():
         pytest.skip(f"NO ENGINE OF OUR OWN: root is needed, and {PrivateEngine.missing() or 'that is all'}")
-    engine = PrivateEngine()
+    return PrivateEngine()
+
+
+@pytest.fixture(scope="module")
+def private() -> Iterator[PrivateEngine]:
+    engine = private_engine()
     engine.start()
     yield engine
     engine.remove()
@@ -346,9 +351,7 @@ def test_it_is_not_made_half_when_it_cannot_be_started(scene: Scene, monkeypatch
 @pytest.mark.nightly
 def test_the_disk_of_the_engine_is_full(tmp_path: Path) -> None:
     """Its data may lie on a disk of its own."""
-    if os.geteuid() != 0 or PrivateEngine.missing():
-        pytest.skip("NO ENGINE OF OUR OWN: root is needed")
-    engine = PrivateEngine()
+    engine = private_engine()
     filler = engine.small_disk(megabytes=400) / "filler"
     engine.start()
     scene = Scene(engine, tmp_path / "data")

@@ -192,3 +192,13 @@ async def desk(folder: Path, *, rate: float = FREE, start: bool = True, clock: C
                 await made.stop()
                 made.parts.runtime.close()
                 database.close()
+
+
+def play(folder: Path, scenario: Callable[[Desk], Coroutine[Any, Any, None]], **settings: Any) -> None:
+    """Run a scenario at a desk of its own."""
+
+    async def run() -> None:
+        async with desk(folder, **settings) as made:
+            await scenario(made)
+
+    asyncio.run(run())

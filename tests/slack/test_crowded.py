@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,10 @@ import pytest
 from doce_slack import turn_message, turnstile
 from doce_slack.turn_content import CONTINUED
 
-from .desk import Desk, desk
+from .desk import Desk, play
 from .house import said
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
-Scenario = Callable[[Desk], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture(autouse=True)
@@ -24,14 +22,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turn_message, "APPEND_S", 0.05)
     monkeypatch.setattr(turn_message, "EDIT_S", 0.05)
     monkeypatch.setattr(turnstile, "LOOK_S", 0.05)
-
-
-def play(folder: Path, scenario: Scenario) -> None:
-    async def run() -> None:
-        async with desk(folder) as made:
-            await scenario(made)
-
-    asyncio.run(run())
 
 
 def crowd(made: Desk, **waits: float) -> None:

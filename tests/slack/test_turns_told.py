@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,10 @@ from doce.testing.slack import hang, limited, refused, reset, server_error
 from doce_slack import calls, project_reporter, reporter, turn_message
 from doce_slack.turn_content import CONTINUED
 
-from .desk import Clock, Desk, desk
+from .desk import Clock, Desk, play
 from .house import said
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
-Scenario = Callable[[Desk], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture(autouse=True)
@@ -32,14 +31,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporter, "MAX_REST_S", 0.1)
     monkeypatch.setattr(reporter, "REST_S", 0.05)
     monkeypatch.setattr(calls, "REST_S", 0.01)
-
-
-def play(folder: Path, scenario: Scenario, **settings: Any) -> None:
-    async def run() -> None:
-        async with desk(folder, **settings) as made:
-            await scenario(made)
-
-    asyncio.run(run())
 
 
 async def begun(made: Desk, text: str = "Let me look.") -> None:
